@@ -1,0 +1,75 @@
+// What the library needs of the compiler and the machine, each under one name.
+
+#ifndef LOCKMAP_DETAIL_CONFIG_HPP
+#define LOCKMAP_DETAIL_CONFIG_HPP
+
+#include <atomic>
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+
+#if !defined(__cpp_exceptions) && !defined(_CPPUNWIND)
+#error "lockmap reports deadlocks and bad input by exceptions: compile without -fno-exceptions"
+#endif
+
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
+              "lockmap keeps a key's lock in one 64-bit word: this target has no lock-free one");
+
+// Checks a precondition in debug builds; costs nothing where NDEBUG is defined.
+#define LOCKMAP_ASSERT(condition) assert(condition)
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+#define LOCKMAP_NOINLINE __declspec(noinline)
+#else
+#define LOCKMAP_NOINLINE __attribute__((noinline))
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#define LOCKMAP_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LOCKMAP_ASAN 1
+#endif
+#endif
+#ifdef LOCKMAP_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
+namespace lockmap::detail {
+
+// Sees into the maps for the tests; defined there.
+struct TestAccess;
+
+// Two lines of 64 bytes: adjacent-line prefetchers fetch them in pairs.
+inline constexpr std::size_t cache_line = 128;
+
+// Tells the processor that this is a spin loop.
+inline void cpu_pause() noexcept {
+#if defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
+  _mm_pause();
+#elif defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+  __asm__ __volatile__("yield");
+#endif
+}
+
+// Under AddressSanitizer, makes every access to [begin, begin + size) an error until it is
+// unpoisoned.
+inline void poison([[maybe_unused]] const void* begin, [[maybe_unused]] std::size_t size) noexcept {
+#ifdef LOCKMAP_ASAN
+  ASAN_POISON_MEMORY_REGION(begin, size);
+#endif
+}
+
+inline void unpoison([[maybe_unused]] const void* begin,
+                     [[maybe_unused]] std::size_t size) noexcept {
+#ifdef LOCKMAP_ASAN
+  ASAN_UNPOISON_MEMORY_REGION(begin, size);
+#endif
+}
+
+}  // namespace lockmap::detail
+
+#endif  // LOCKMAP_DETAIL_CONFIG_HPP

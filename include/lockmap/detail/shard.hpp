@@ -1,0 +1,627 @@
+// Shard: one slice of a map, and the lock protocol of its keys.
+
+#ifndef LOCKMAP_DETAIL_SHARD_HPP
+#define LOCKMAP_DETAIL_SHARD_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "lockmap/detail/config.hpp"
+#include "lockmap/detail/hash.hpp"
+#include "lockmap/detail/node.hpp"
+#include "lockmap/detail/order.hpp"
+#include "lockmap/detail/shard_mutex.hpp"
+#include "lockmap/detail/slab.hpp"
+#include "lockmap/detail/state_word.hpp"
+#include "lockmap/detail/this_thread.hpp"
+#include "lockmap/detail/wait_graph.hpp"
+#include "lockmap/detail/waiter.hpp"
+
+namespace lockmap::detail {
+
+// THE LOCK PROTOCOL
+//
+// A shard is a mutex, a table of nodes, their slab, their order and a list of waiting threads. A
+// node is the state of one key. Its lock, and the pins that keep it alive, are in its state word
+// (state_word.hpp). A pin is the right to look at a node while the shard mutex is free: the holder
+// of the key has one, and so has each thread that wants to be the holder.
+//
+// Invariants, cited by number throughout the library:
+//
+// I1  A node is in its shard's table exactly while it is linked in the shard's order (maps with an
+//     order). The table owns it.
+// I2  Pins go from 0 to 1 only under the shard mutex. While a node has a pin it is neither removed
+//     nor moved.
+// I3  The value is touched only by the holder, or by the holder of the shard mutex while pins are
+// 0. I4  When the shard mutex is free, a node without a value has at least one pin. (The last pin
+// of a
+//     valueless node is given up only under the shard mutex, together with the node.)
+// I5  The shard mutex is a leaf: nothing waits for a key, calls back or blocks while holding it.
+// Two
+//     shard mutexes are never held together.
+// I6  No user code runs under a shard mutex except KeyEqual and the construction or move of a key
+// or
+//     value that is being stored. In particular no callback, no listener, no destructor, and no
+//     copy of a value that is not trivially copyable and small.
+// I7  A waiter is in the wait list exactly while the node's waiter bit says so; the bit is set and
+//     cleared under the shard mutex.
+// I8  A thread that sleeps for a key while it holds others is in the wait-for graph for as long as
+// it
+//     sleeps; a thread that holds nothing never needs to be.
+// I9  While a shard is over its bound because eviction met pinned nodes, at least one of them has
+//     evict_on_release set, so its release evicts. The bit is set and cleared under the shard
+//     mutex.
+//
+// Transitions of the state word (M: under the shard mutex; H: by the holder; P: by a thread whose
+// pin is counted). A plain store suffices where nobody else may write: with M while pins are 0
+// (I2), and with M and H, because all else that may happen to a locked word needs M.
+//
+//   what                      when                               how                 who   order
+//   lock a free node          pins 0                             store               M     (1)
+//   lock a node in passing    pins > 0, not locked               compare-exchange    M, P  acquire
+//   pin                       locked                             fetch-add           M     relaxed
+//   (2) note a waiter             locked                             compare-exchange    M, P
+//   relaxed (2) ask for eviction          pins > 0                           fetch-or            M
+//   acquire release, fast             no waiter, no request for          compare-exchange    H
+//   release
+//                             eviction, a value or other pins
+//   release, hand over, wake  otherwise                          store               M, H  release
+//   give up a pin             the deadline passed, a deadlock    fetch-sub           M, P  acq_rel
+//
+//   (1) Relaxed: the load that saw pins 0 was an acquire, paired with the last holder's release.
+//   (2) Relaxed: says nothing about the value; the lock is acquired later.
+//
+// After a release the thread never touches the node again.
+//
+// Atomic read-modify-writes of an uncontended operation, by code path. Locking and unlocking the
+// shard mutex are one each.
+//
+//   2  get, contains and insert of a value that is copied in place (below); any insert of a new
+//   key;
+//      any operation that meets an absent key and stores nothing; remove, of such a value
+//   3  a guard taken and released: shard mutex twice, one compare-exchange. The same for all other
+//      values, whose copy, replacement or removal happens under the key's lock with the shard free,
+//      and 4 where the release then removes the node, or its memory goes back to the slab
+
+// A value that is copied and replaced under the shard mutex (I6) rather than under its key's lock.
+template <class Value>
+inline constexpr bool copied_in_place =
+    std::is_trivially_copyable_v<Value>&& std::is_copy_constructible_v<Value> &&
+    sizeof(Value) <= 64;
+
+template <class Key, class Value, class KeyEqual, class Allocator, class Order>
+class alignas(cache_line) Shard {
+ public:
+  using key_type = Key;
+  using mapped_type = Value;
+  using Node = detail::Node<Key, Value, typename Order::Links>;
+
+ private:
+  using TableAllocator = typename std::allocator_traits<Allocator>::template rebind_alloc<Node*>;
+  using Table = absl::flat_hash_set<Node*, NodeHash, NodeEqual<KeyEqual>, TableAllocator>;
+
+ public:
+  using Walk = typename Slab<Node, Allocator>::Walk;
+
+  Shard(const KeyEqual& equal, const Allocator& allocator)
+      : table_(0, NodeHash{}, NodeEqual<KeyEqual>{equal}, TableAllocator(allocator)),
+        slab_(allocator) {}
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+  ~Shard() = default;
+
+  // The time during which a thread holds the shard mutex. What must not happen under it (I5, I6) is
+  // noted here and done when the section is left: waking a thread, listeners, destructors.
+  //
+  // Functions that need the shard mutex take the section as a parameter.
+  class Section {
+   public:
+    explicit Section(Shard& shard) noexcept : shard_(shard) { enter(); }
+    Section(const Section&) = delete;
+    Section& operator=(const Section&) = delete;
+    ~Section() { leave(); }
+
+    void enter() noexcept {
+      shard_.mutex_.lock();
+      inside_ = true;
+    }
+
+    void leave() noexcept {
+      if (!inside_) return;
+      inside_ = false;
+      if (evicted_ == nullptr && ended_ == nullptr && to_wake_ == nullptr) [[likely]] {
+        shard_.mutex_.unlock();
+      } else {
+        leave_slow();
+      }
+    }
+
+   private:
+    friend Shard;
+
+    LOCKMAP_NOINLINE void leave_slow() noexcept {
+      Node* const evicted = std::exchange(evicted_, nullptr);
+      Node* const ended = std::exchange(ended_, nullptr);
+      Waiter* const to_wake = std::exchange(to_wake_, nullptr);
+      shard_.mutex_.unlock();
+      if (to_wake != nullptr) to_wake->wake();
+      if (ended != nullptr) {
+        ended->destroy_key();
+        shard_.slab_.give_back(ended);
+      }
+      if (evicted != nullptr) shard_.end_evicted(evicted);
+    }
+
+    Shard& shard_;
+    bool inside_ = false;
+    Node* evicted_ = nullptr;  // a list of nodes with values
+    Node* ended_ = nullptr;    // one node without
+    Waiter* to_wake_ = nullptr;
+  };
+
+  // -- Finding and making nodes ------------------------------------------------------------------
+
+  using Position = typename Table::iterator;
+
+  // Null if the key has no node.
+  template <class Q>
+  [[nodiscard]] Node* find(Section& section, const Probe<Q>& probe) {
+    const Position position = find_position(section, probe);
+    return position == absent() ? nullptr : *position;
+  }
+
+  template <class Q>
+  [[nodiscard]] Position find_position(Section& /*section*/, const Probe<Q>& probe) {
+    return table_.find(probe);
+  }
+  [[nodiscard]] Position absent() { return table_.end(); }
+
+  struct Found {
+    Node* node;
+    bool made = false;
+  };
+
+  // Finds the key's node or makes one, from `key`, that has neither value nor pin: before the
+  // section is left it must get one of them or be discarded (I4). One probe. Throws what the
+  // allocator, KeyEqual or the key's constructor throws; then nothing has changed.
+  template <class Q, class K>
+  [[nodiscard]] Found find_or_make(Section& /*section*/, const Probe<Q>& probe, K&& key) {
+    // Before the table makes room for the node: from there on nothing may throw.
+    slab_.prepare_take();
+    Node* made = nullptr;
+    const Position position = table_.lazy_emplace(probe, [&](const auto& construct) {
+      made = slab_.take();
+      made->hash = probe.hash;
+      construct(made);
+    });
+    if (made == nullptr) return {*position, false};
+    try {
+      made->construct_key(std::forward<K>(key));
+    } catch (...) {
+      table_.erase(position);
+      slab_.put(made);
+      throw;
+    }
+    order_.on_insert(*made);
+    return {made, true};
+  }
+
+  // Gives a node that `find_or_make` has just made its first value. If the value's move throws, the
+  // node is discarded.
+  void store_first(Section& section, Node& node, Value&& value) {
+    try {
+      node.construct_value(std::move(value));
+    } catch (...) {
+      discard(section, node);
+      throw;
+    }
+    node.state.store(State(State::has_value_bit), std::memory_order_relaxed);
+    values_.add_exclusively(1);
+    order_.on_store_exclusively();
+  }
+
+  [[nodiscard]] static bool is_pinned(const Node& node) noexcept {
+    return node.state.load(std::memory_order_acquire).pins() != 0;
+  }
+
+  void touch(Section& /*section*/, Node& node, Touch touch, bool hit) noexcept {
+    order_.on_touch(node, touch, hit);
+  }
+  void miss(Section& /*section*/, Touch touch) noexcept { order_.on_miss(touch); }
+
+  // Takes an unpinned node out of the table. It is the caller's to end: its memory goes back
+  // through `end_nodes` or, still in the section, `recycle`.
+  void unlink(Section& /*section*/, Position position) noexcept {
+    Node* const node = *position;
+    table_.erase(position);
+    order_.on_erase(*node);
+    node->state.store(State(), std::memory_order_relaxed);
+    values_.add_exclusively(-1);
+    node->next = nullptr;
+  }
+  void unlink(Section& section, Node& node) noexcept { unlink(section, table_.find(&node)); }
+
+  // Takes back the memory of an unlinked node that needs no destruction.
+  void recycle(Section& /*section*/, Node* node) noexcept { slab_.put(node); }
+
+  // Destroys a list of unlinked nodes with values, outside of every section.
+  void end_nodes(Node* first) noexcept {
+    for (Node* node = first; node != nullptr; node = node->next) {
+      node->destroy_value();
+      node->destroy_key();
+    }
+    slab_.give_back(first);
+  }
+
+  // -- Locking keys ------------------------------------------------------------------------------
+
+  // Locks the node's key for the calling thread, waiting as long as `deadline` allows. Returns
+  // false if that was not long enough. If it has to wait it leaves the section, and may or may not
+  // have entered it again when it returns. Throws std::system_error if waiting would never end;
+  // then the thread has neither lock nor pin.
+  template <class D>
+  [[nodiscard]] bool lock_key(Section& section, Node& node, Touch touch, const D& deadline) {
+    if (!try_lock(section, node)) [[unlikely]] {
+      if constexpr (std::is_same_v<D, Immediately>) {
+        return false;
+      } else {
+        return lock_key_slow(section, node, touch, deadline);
+      }
+    }
+    order_.on_touch(node, touch, node.state.load(std::memory_order_relaxed).has_value());
+    return true;
+  }
+
+  [[nodiscard]] static bool is_held_by_this_thread(const Node& node) noexcept {
+    return node.state.load(std::memory_order_relaxed).locked_by(ThisThread::id());
+  }
+
+  // What the holder finds when it has just locked the key.
+  [[nodiscard]] static bool has_value(const Node& node) noexcept {
+    return node.state.load(std::memory_order_relaxed).has_value();
+  }
+
+  // Lets go of the key. `has_value` says whether the holder leaves a value there.
+  void release(Node& node, bool has_value) noexcept {
+    ThisThread::key_released();
+    State state = node.state.load(std::memory_order_relaxed);
+    LOCKMAP_ASSERT(state.locked_by(ThisThread::id()));
+    while (!state.has_waiters() && !state.evict_on_release() && (has_value || state.pins() > 1)) {
+      if (node.state.compare_exchange(state, state.release(has_value), std::memory_order_release)) {
+        return;
+      }
+    }
+    release_slow(node, has_value);
+  }
+
+  // The holder has stored a value where there was none, or removed one.
+  void on_value_stored() noexcept {
+    values_.add(1);
+    order_.on_store();
+  }
+  void on_value_removed() noexcept { values_.add(-1); }
+
+  // -- Keeping the bound -------------------------------------------------------------------------
+
+  // Evicts from the least recently used key on while the shard is over its bound, but no key that
+  // is held or waited for (I2), and not `keep`.
+  void shrink(Section& section, const Node* keep) noexcept {
+    if constexpr (Order::enabled) {
+      if (order_.excess(table_.size()) != 0) [[unlikely]] {
+        shrink_slow(section, keep);
+      }
+    }
+  }
+
+  // The least recently used node that nobody holds or waits for; null if there is none.
+  [[nodiscard]] Node* oldest_unpinned(Section& /*section*/) noexcept requires(Order::enabled) {
+    Node* node = order_.template oldest<Node>();
+    while (node != nullptr && is_pinned(*node)) node = order_.newer(*node);
+    return node;
+  }
+
+  // -- The shard as a whole ----------------------------------------------------------------------
+
+  void reserve(std::size_t keys) {
+    table_.reserve(keys);
+    slab_.reserve(keys);
+  }
+
+  [[nodiscard]] std::uint64_t size() const noexcept { return values_.load(); }
+
+  using Step = typename Slab<Node, Allocator>::Step;
+
+  // One step of a walk over all keys that are in the shard from the walk's beginning to its end.
+  [[nodiscard]] Step step(Section& /*section*/, Walk& walk, Node*& node) const noexcept {
+    return slab_.step(walk, node);
+  }
+
+  // Gives memory back if the shard has no key left.
+  void release_memory_if_empty(Section& /*section*/) noexcept {
+    if (!table_.empty()) return;
+    table_.clear();
+    slab_.release_if_unused();
+  }
+
+  // For the map's destructor: ends all nodes at once, with the shard mutex free (a value's
+  // destructor may use the map). Returns false if there was none. Precondition: no key is held.
+  bool end_all_nodes() noexcept {
+    Node* first = nullptr;
+    {
+      const Section section(*this);
+      for (Node* const node : table_) {
+        order_.on_erase(*node);
+        node->state.store(State(), std::memory_order_relaxed);
+        node->next = std::exchange(first, node);
+      }
+      values_.add_exclusively(-static_cast<std::int64_t>(table_.size()));
+      table_.clear();
+    }
+    if (first != nullptr) end_nodes(first);
+    return first != nullptr;
+  }
+
+  // A map must not be destroyed while one of its keys is held or waited for.
+  void assert_unused() const noexcept {
+#ifndef NDEBUG
+    for (const Node* const node : table_) {
+      LOCKMAP_ASSERT(!is_pinned(*node) && "lockmap: a map is destroyed while a key is held");
+    }
+#endif
+  }
+
+  [[nodiscard]] Order& order(Section& /*section*/) noexcept {
+    return order_;
+  }
+  // For what an order offers to any thread.
+  [[nodiscard]] const Order& order() const noexcept {
+    return order_;
+  }
+
+ private:
+  friend struct TestAccess;
+
+  // How often a thread looks again before it sleeps: about as long as falling asleep takes.
+  static constexpr int spins = 100;
+
+  [[nodiscard]] static bool try_lock(Section& /*section*/, Node& node) noexcept {
+    State state = node.state.load(std::memory_order_acquire);
+    if (state.pins() == 0) [[likely]] {
+      node.state.store(state.pin().lock(ThisThread::id()), std::memory_order_relaxed);
+      ThisThread::key_acquired();
+      return true;
+    }
+    while (!state.locked()) {
+      if (node.state.compare_exchange(state, state.pin().lock(ThisThread::id()),
+                                      std::memory_order_acquire)) {
+        ThisThread::key_acquired();
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // For a thread whose pin is counted already.
+  [[nodiscard]] static bool try_lock_pinned(Node& node) noexcept {
+    State state = node.state.load(std::memory_order_relaxed);
+    while (!state.locked()) {
+      if (node.state.compare_exchange(state, state.lock(ThisThread::id()),
+                                      std::memory_order_acquire)) {
+        ThisThread::key_acquired();
+        return true;
+      }
+    }
+    return false;
+  }
+
+  template <class D>
+  LOCKMAP_NOINLINE bool lock_key_slow(Section& section, Node& node, Touch touch,
+                                      const D& deadline) {
+    if (deadline.expired()) return false;
+    if (is_held_by_this_thread(node)) throw_held_by_this_thread();
+    node.state.add_pin(std::memory_order_relaxed);
+    section.leave();
+    if (!spin(node) && !sleep_until_locked(section, node, deadline)) return false;
+    if constexpr (Order::enabled) {
+      section.enter();
+      order_.on_touch(node, touch, has_value(node));
+    }
+    return true;
+  }
+
+  [[nodiscard]] static bool spin(Node& node) noexcept {
+    for (int i = 0; i < spins; ++i) {
+      if (try_lock_pinned(node)) return true;
+      cpu_pause();
+    }
+    return false;
+  }
+
+  // For a pinning thread outside of the section. If it returns false or throws, the pin is given
+  // up.
+  template <class D>
+  [[nodiscard]] bool sleep_until_locked(Section& section, Node& node, const D& deadline) {
+    std::size_t cycle_length = 0;
+    if (ThisThread::held() == 0) {
+      if (wait_in_list(section, node, deadline)) return true;
+    } else {
+      const WaitGraph::Edge edge(ThisThread::id(), node.state);  // I8
+      cycle_length = edge.cycle_length();
+      if (cycle_length == 0 && wait_in_list(section, node, deadline)) return true;
+    }
+    // The edge is gone before the pin is: giving up may evict, and listeners may wait for keys.
+    section.enter();
+    if (cycle_length == 0 && try_lock_pinned(node)) {
+      section.leave();
+      return true;
+    }
+    give_up_pin(section, node);
+    section.leave();
+    if (cycle_length != 0) throw_cycle(cycle_length);
+    return false;
+  }
+
+  // Sleeps until the key is handed over to this thread, or found free when it is woken, or until
+  // the deadline; then it returns false. Whenever the key is released while somebody is in the
+  // list, one of them is taken out and woken. It may find that another thread was faster; but then
+  // that thread holds the key, and will look into the list in turn: no wake-up is lost. Leaves the
+  // section left.
+  template <class D>
+  [[nodiscard]] bool wait_in_list(Section& section, Node& node, const D& deadline) {
+    Waiter waiter(node.state, ThisThread::id());
+    section.enter();
+    for (bool again = false; !try_lock_pinned_or_note_waiter(section, node); again = true) {
+      if (again) {
+        waiters_.push_front(waiter);
+      } else {
+        waiters_.push_back(waiter);
+      }
+      section.leave();
+      const bool woken = waiter.sleep(deadline);
+      if (!woken) {
+        if (withdraw(section, node, waiter)) return false;
+        // Taken out of the list just now: `waiter` must not die before the wake-up has arrived.
+        waiter.sleep(NoDeadline{});
+      }
+      if (node.state.load(std::memory_order_acquire).locked_by(waiter.thread())) {
+        ThisThread::key_acquired();
+        return true;
+      }
+      // The caller looks once more whether the key is free, so this wake-up is not lost either.
+      if (!woken) return false;
+      section.enter();
+    }
+    section.leave();
+    return true;
+  }
+
+  // Takes a waiter out of the list whose deadline has passed; false if it is not there any more.
+  [[nodiscard]] bool withdraw(Section& section, Node& node, Waiter& waiter) noexcept {
+    section.enter();
+    const bool listed = WaitList::contains(waiter);
+    if (listed) {
+      waiters_.remove(waiter);
+      if (waiters_.first(node.state) == nullptr) {
+        node.state.clear(State::has_waiters_bit, std::memory_order_relaxed);  // I7
+      }
+    }
+    section.leave();
+    return listed;
+  }
+
+  [[nodiscard]] static bool try_lock_pinned_or_note_waiter(Section& /*section*/,
+                                                           Node& node) noexcept {
+    for (;;) {
+      if (try_lock_pinned(node)) return true;
+      State state = node.state.load(std::memory_order_relaxed);
+      if (state.locked() && node.state.compare_exchange(state, state.set(State::has_waiters_bit),
+                                                        std::memory_order_relaxed)) {
+        return false;
+      }
+    }
+  }
+
+  LOCKMAP_NOINLINE void release_slow(Node& node, bool has_value) noexcept {
+    Section section(*this);
+    const State state = node.state.load(std::memory_order_relaxed);
+    if (!has_value && state.pins() == 1) {
+      discard(section, node);  // I4
+    } else {
+      State released = state.release(has_value).clear(State::evict_on_release_bit);
+      if (state.has_waiters()) {
+        Waiter& waiter = *waiters_.first(node.state);
+        waiters_.remove(waiter);
+        if (waiters_.first(node.state) == nullptr) {
+          released = released.clear(State::has_waiters_bit);  // I7
+        }
+        // Barging keeps throughput up; handing over bounds how long one waiter suffers from it.
+        if (waiter.is_starving()) released = released.lock(waiter.thread());
+        section.to_wake_ = &waiter;
+      }
+      node.state.store(released, std::memory_order_release);
+    }
+    if (state.evict_on_release()) shrink(section, nullptr);  // I9
+  }
+
+  void give_up_pin(Section& section, Node& node) noexcept {
+    const State state = node.state.drop_pin(std::memory_order_acq_rel);
+    if (state.pins() != 0) return;
+    if (!state.has_value()) {
+      discard(section, node);
+    } else if (state.evict_on_release()) {
+      node.state.store(state.clear(State::evict_on_release_bit), std::memory_order_relaxed);
+      shrink(section, nullptr);
+    }
+  }
+
+  // Removes a node without a value that only the calling thread knows of.
+  void discard(Section& section, Node& node) noexcept {
+    table_.erase(table_.find(&node));
+    order_.on_erase(node);
+    node.state.store(State(), std::memory_order_relaxed);
+    if constexpr (std::is_trivially_destructible_v<Key>) {
+      slab_.put(&node);
+    } else {
+      node.next = nullptr;
+      section.ended_ = &node;
+    }
+  }
+
+  LOCKMAP_NOINLINE void shrink_slow(Section& section, const Node* keep) noexcept
+      requires(Order::enabled) {
+    std::size_t excess = order_.excess(table_.size());
+    Node* node = order_.template oldest<Node>();
+    while (node != nullptr && excess != 0) {
+      Node* const candidate = std::exchange(node, order_.newer(*node));
+      if (candidate == keep) {
+        if (is_pinned(*keep)) ask_for_eviction(*candidate);
+      } else if (!is_pinned(*candidate) || !ask_for_eviction(*candidate)) {
+        evict(section, *candidate);
+        --excess;
+      }
+    }
+  }
+
+  // Lets the release of a pinned node evict (I9). Returns false if the last pin has just gone.
+  static bool ask_for_eviction(Node& node) noexcept {
+    return node.state.set(State::evict_on_release_bit, std::memory_order_acquire).pins() != 0;
+  }
+
+  void evict(Section& section, Node& node) noexcept requires(Order::enabled) {
+    unlink(section, node);
+    order_.on_evict();
+    if constexpr (Node::trivially_ended) {
+      if (order_.listener() == nullptr) {
+        slab_.put(&node);
+        return;
+      }
+    }
+    node.next = std::exchange(section.evicted_, &node);
+  }
+
+  void end_evicted(Node* first) noexcept {
+    if constexpr (Order::enabled) {
+      if (const auto* const listener = order_.listener()) {
+        for (Node* node = first; node != nullptr; node = node->next) {
+          (*listener)(std::as_const(node->key), node->value);
+        }
+      }
+    }
+    end_nodes(first);
+  }
+
+  ShardMutex mutex_;
+  Table table_;
+  Slab<Node, Allocator> slab_;
+  Order order_;
+  WaitList waiters_;
+  SplitCounter values_;
+};
+
+}  // namespace lockmap::detail
+
+#endif  // LOCKMAP_DETAIL_SHARD_HPP

@@ -1,0 +1,498 @@
+// ShardedMap: every operation of LockMap and LruLockMap, once.
+
+#ifndef LOCKMAP_DETAIL_SHARDED_MAP_HPP
+#define LOCKMAP_DETAIL_SHARDED_MAP_HPP
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "lockmap/detail/config.hpp"
+#include "lockmap/detail/describe.hpp"
+#include "lockmap/detail/hash.hpp"
+#include "lockmap/detail/order.hpp"
+#include "lockmap/detail/shard.hpp"
+#include "lockmap/detail/waiter.hpp"
+#include "lockmap/entry.hpp"
+
+namespace lockmap {
+
+// No bound.
+inline constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
+
+namespace detail {
+
+// So many shards that two threads seldom meet in one, and no fewer where there are few processors:
+// an empty shard costs less than a wait.
+[[nodiscard]] inline std::size_t default_shard_count() {
+  const std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
+  return std::clamp<std::size_t>(std::bit_ceil(threads * 16), 64, 1024);
+}
+
+// A fixed number of shards. They come from std::allocator, which aligns them as they want; nodes
+// and tables come from the user's.
+template <class Shard>
+class ShardArray {
+ public:
+  template <class... Args>
+  explicit ShardArray(std::size_t count, const Args&... args) : capacity_(checked(count)) {
+    shards_ = std::allocator<Shard>().allocate(capacity_);
+    try {
+      for (; size_ < capacity_; ++size_) std::construct_at(shards_ + size_, args...);
+    } catch (...) {
+      release();
+      throw;
+    }
+  }
+  ShardArray(const ShardArray&) = delete;
+  ShardArray& operator=(const ShardArray&) = delete;
+  ~ShardArray() { release(); }
+
+  [[nodiscard]] std::span<Shard> get() const noexcept { return {shards_, size_}; }
+
+ private:
+  static std::size_t checked(std::size_t count) {
+    if (count > max_shards ||
+        count >
+            static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(Shard)) {
+      throw std::length_error("lockmap: shard_count is too large: " + describe(count));
+    }
+    return count;
+  }
+
+  void release() noexcept {
+    std::destroy_n(shards_, size_);
+    std::allocator<Shard>().deallocate(shards_, capacity_);
+  }
+
+  std::size_t capacity_;
+  std::size_t size_ = 0;
+  Shard* shards_ = nullptr;
+};
+
+// What the two maps offer is documented there: lock_map.hpp, lru_lock_map.hpp. How keys are locked:
+// shard.hpp.
+template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Order>
+class ShardedMap {
+  static_assert(std::is_object_v<Key> && std::same_as<Key, std::remove_cv_t<Key>>,
+                "lockmap: Key must be an object type without const or volatile");
+  static_assert(std::is_object_v<Value> && std::same_as<Value, std::remove_cv_t<Value>>,
+                "lockmap: Value must be an object type without const or volatile");
+  static_assert(std::move_constructible<Key>, "lockmap: Key must be movable");
+  static_assert(std::move_constructible<Value>, "lockmap: Value must be movable");
+  static_assert(HashedAndCompared<Key, Key, Hash, KeyEqual>,
+                "lockmap: Hash must hash a const Key and KeyEqual compare two");
+
+ protected:
+  using Shard = detail::Shard<Key, Value, KeyEqual, Allocator, Order>;
+
+ public:
+  using key_type = Key;
+  using mapped_type = Value;
+  using size_type = std::size_t;
+  using hasher = Hash;
+  using key_equal = KeyEqual;
+  using allocator_type = Allocator;
+  using Entry = lockmap::Entry<Shard>;
+  using Batch = lockmap::Batch<Shard, Hash, KeyEqual>;
+
+  ShardedMap(const ShardedMap&) = delete;
+  ShardedMap& operator=(const ShardedMap&) = delete;
+
+  // -- One key -----------------------------------------------------------------------------------
+
+  template <class Q = Key>
+  requires LookupKey<Q, Key, Hash, KeyEqual>
+  [[nodiscard]] std::optional<Value> get(const Q& key) const { return copy_of(key, Touch::lookup); }
+
+  template <class Q = Key>
+  requires LookupKey<Q, Key, Hash, KeyEqual>
+  [[nodiscard]] bool contains(const Q& key) const {
+    return keys_.with_probe(key, [&](const auto& probe) {
+      Shard& shard = shard_of(probe.hash);
+      Section section(shard);
+      Node* const node = shard.find(section, probe);
+      if (node == nullptr) {
+        shard.miss(section, Touch::lookup);
+        return false;
+      }
+      if (!Shard::is_pinned(*node)) {  // has a value, then (I4)
+        shard.touch(section, *node, Touch::lookup, true);
+        return true;
+      }
+      return lock(shard, section, {node}, Touch::lookup).has_value();
+    });
+  }
+
+  template <class Q = Key>
+  requires StoredKey<Q, Key, Hash, KeyEqual> std::optional<Value> insert(Q&& key, Value value) {
+    using Result = std::optional<Value>;
+    return keys_.with_key(
+        std::forward<Q>(key), [&](const auto& probe, auto&& stored_key) -> Result {
+          Shard& shard = shard_of(probe.hash);
+          Section section(shard);
+          const Found found =
+              shard.find_or_make(section, probe, std::forward<decltype(stored_key)>(stored_key));
+          if (found.made) {
+            store_first(shard, section, *found.node, std::move(value));
+            return std::nullopt;
+          }
+          if constexpr (copied_in_place<Value>) {
+            if (!Shard::is_pinned(*found.node)) {
+              std::optional<Value> previous(found.node->value);
+              found.node->construct_value(value);
+              shard.touch(section, *found.node, Touch::use, true);
+              return previous;
+            }
+          }
+          return lock(shard, section, found, Touch::use).insert(std::move(value));
+        });
+  }
+
+  template <class Q = Key>
+  requires StoredKey<Q, Key, Hash, KeyEqual>
+  bool try_insert(Q&& key, Value value) {
+    return keys_.with_key(std::forward<Q>(key), [&](const auto& probe, auto&& stored_key) {
+      Shard& shard = shard_of(probe.hash);
+      Section section(shard);
+      const Found found =
+          shard.find_or_make(section, probe, std::forward<decltype(stored_key)>(stored_key));
+      if (found.made) {
+        store_first(shard, section, *found.node, std::move(value));
+        return true;
+      }
+      if (!Shard::is_pinned(*found.node)) {  // has a value, then (I4)
+        shard.touch(section, *found.node, Touch::use, true);
+        return false;
+      }
+      Entry entry = lock(shard, section, found, Touch::use);
+      if (entry.has_value()) return false;
+      entry.insert(std::move(value));
+      return true;
+    });
+  }
+
+  template <class Q = Key>
+  requires LookupKey<Q, Key, Hash, KeyEqual> std::optional<Value> remove(const Q& key) {
+    return keys_.with_probe(key, [&](const auto& probe) -> std::optional<Value> {
+      Shard& shard = shard_of(probe.hash);
+      Section section(shard);
+      const auto position = shard.find_position(section, probe);
+      if (position == shard.absent()) return std::nullopt;
+      Node& node = **position;
+      if constexpr (std::is_nothrow_move_constructible_v<Value>) {
+        if (!Shard::is_pinned(node)) {
+          shard.unlink(section, position);
+          if constexpr (copied_in_place<Value> && Node::trivially_ended) {
+            std::optional<Value> removed(node.value);
+            shard.recycle(section, &node);
+            return removed;
+          } else {
+            section.leave();
+            std::optional<Value> removed(std::move(node.value));
+            shard.end_nodes(&node);
+            return removed;
+          }
+        }
+      }
+      return lock(shard, section, {&node}, Touch::quiet).remove();
+    });
+  }
+
+  template <class Q = Key>
+  requires StoredKey<Q, Key, Hash, KeyEqual>
+  [[nodiscard]] Entry entry(Q&& key) { return *lock_entry(std::forward<Q>(key), NoDeadline{}); }
+
+  template <class Q = Key>
+  requires StoredKey<Q, Key, Hash, KeyEqual>
+  [[nodiscard]] std::optional<Entry> try_entry(Q&& key) {
+    return lock_entry(std::forward<Q>(key), Immediately{});
+  }
+
+  template <class Q = Key, class Rep, class Period>
+  requires StoredKey<Q, Key, Hash, KeyEqual>
+  [[nodiscard]] std::optional<Entry> try_entry_for(
+      Q&& key, const std::chrono::duration<Rep, Period>& limit) {
+    using Clock = std::chrono::steady_clock;
+    // Compared as doubles: in any integer type, a huge limit would overflow.
+    const std::chrono::duration<double> seconds(limit);
+    if (!(seconds.count() > 0)) return try_entry(std::forward<Q>(key));
+    if (seconds > std::chrono::hours(24 * 365)) {
+      return lock_entry(std::forward<Q>(key), NoDeadline{});
+    }
+    return try_entry_until(std::forward<Q>(key),
+                           Clock::now() + std::chrono::ceil<Clock::duration>(limit));
+  }
+
+  template <class Q = Key, class Clock, class Duration>
+  requires StoredKey<Q, Key, Hash, KeyEqual>
+  [[nodiscard]] std::optional<Entry> try_entry_until(
+      Q&& key, const std::chrono::time_point<Clock, Duration>& time) {
+    return lock_entry(std::forward<Q>(key), Deadline<Clock, Duration>{time});
+  }
+
+  template <class Q = Key, class F>
+  requires StoredKey<Q, Key, Hash, KeyEqual> && std::is_invocable_r_v<Value, F> Value
+  get_or_insert_with(Q&& key, F&& make) {
+    static_assert(std::copy_constructible<Value>,
+                  "lockmap: get_or_insert_with returns a copy, so Value must be copyable");
+    return keys_.with_key(std::forward<Q>(key), [&](const auto& probe, auto&& stored_key) -> Value {
+      Shard& shard = shard_of(probe.hash);
+      Section section(shard);
+      const Found found =
+          shard.find_or_make(section, probe, std::forward<decltype(stored_key)>(stored_key));
+      if constexpr (copied_in_place<Value>) {
+        if (!found.made && !Shard::is_pinned(*found.node)) {
+          shard.touch(section, *found.node, Touch::lookup, true);
+          return found.node->value;
+        }
+      }
+      return lock(shard, section, found, Touch::lookup).or_insert_with(std::forward<F>(make));
+    });
+  }
+
+  // -- Several keys ------------------------------------------------------------------------------
+
+  template <std::ranges::input_range Range, class Less = std::less<>>
+  requires std::constructible_from<Key, std::ranges::range_reference_t<Range>>
+  [[nodiscard]] Batch batch_lock(Range&& keys, Less less = {}) {
+    return *lock_batch(sorted(std::forward<Range>(keys), less), NoDeadline{});
+  }
+  template <class Less = std::less<>>
+  [[nodiscard]] Batch batch_lock(std::initializer_list<Key> keys, Less less = {}) {
+    return *lock_batch(sorted(keys, less), NoDeadline{});
+  }
+
+  template <std::ranges::input_range Range, class Less = std::less<>>
+  requires std::constructible_from<Key, std::ranges::range_reference_t<Range>>
+  [[nodiscard]] std::optional<Batch> try_batch_lock(Range&& keys, Less less = {}) {
+    return lock_batch(sorted(std::forward<Range>(keys), less), Immediately{});
+  }
+  template <class Less = std::less<>>
+  [[nodiscard]] std::optional<Batch> try_batch_lock(std::initializer_list<Key> keys,
+                                                    Less less = {}) {
+    return lock_batch(sorted(keys, less), Immediately{});
+  }
+
+  // -- All keys ----------------------------------------------------------------------------------
+
+  template <class F>
+  requires std::invocable<F&, const Key&, const Value&>
+  void for_each(F f) const {
+    visit_all([&f](Entry& entry) { std::invoke(f, entry.key(), std::as_const(*entry)); });
+  }
+
+  template <class F>
+  requires std::predicate<F&, const Key&, Value&> size_type retain(F f) {
+    size_type removed = 0;
+    visit_all([&](Entry& entry) {
+      if (std::invoke(f, entry.key(), *entry)) return;
+      entry.reset();
+      ++removed;
+    });
+    return removed;
+  }
+
+  void clear() {
+    visit_all([](Entry& entry) { entry.reset(); });
+    for (Shard& shard : shards()) {
+      Section section(shard);
+      shard.release_memory_if_empty(section);
+    }
+  }
+
+  [[nodiscard]] size_type size() const noexcept {
+    std::uint64_t size = 0;
+    for (const Shard& shard : shards()) size += shard.size();
+    return static_cast<size_type>(size);
+  }
+
+  [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+
+  [[nodiscard]] size_type shard_count() const noexcept { return shards().size(); }
+
+ protected:
+  using Node = typename Shard::Node;
+  using Section = typename Shard::Section;
+  using Found = typename Shard::Found;
+
+  ShardedMap(std::size_t shard_count, std::size_t initial_capacity, Hash hash, KeyEqual equal,
+             const Allocator& allocator)
+      : keys_{std::move(hash), std::move(equal)}, shards_(shard_count, keys_.equal, allocator) {
+    if (initial_capacity >
+        static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / (2 * sizeof(Node))) {
+      throw std::length_error("lockmap: initial_capacity is too large: " +
+                              describe(initial_capacity));
+    }
+    const std::size_t per_shard = initial_capacity / shard_count;
+    std::size_t rest = initial_capacity % shard_count;
+    for (Shard& shard : shards()) {
+      shard.reserve(rest > 0 ? per_shard + 1 : per_shard);
+      if (rest > 0) --rest;
+    }
+  }
+
+  ~ShardedMap() {
+    for (const Shard& shard : shards()) shard.assert_unused();
+    if constexpr (!Node::trivially_ended) {
+      // A value whose destructor uses the map may store values there; then there is another round.
+      bool again = true;
+      while (again) {
+        again = false;
+        for (Shard& shard : shards()) again = shard.end_all_nodes() || again;
+      }
+    }
+  }
+
+  [[nodiscard]] std::span<Shard> shards() const noexcept { return shards_.get(); }
+
+  template <class Q>
+  [[nodiscard]] std::optional<Value> copy_of(const Q& key, Touch touch) const {
+    static_assert(std::copy_constructible<Value>,
+                  "lockmap: get returns a copy, so Value must be copyable; use entry instead");
+    return keys_.with_probe(key, [&](const auto& probe) -> std::optional<Value> {
+      Shard& shard = shard_of(probe.hash);
+      Section section(shard);
+      Node* const node = shard.find(section, probe);
+      if (node == nullptr) {
+        shard.miss(section, touch);
+        return std::nullopt;
+      }
+      if constexpr (copied_in_place<Value>) {
+        if (!Shard::is_pinned(*node)) {
+          shard.touch(section, *node, touch, true);
+          return node->value;
+        }
+      }
+      const Entry entry = lock(shard, section, {node}, touch);
+      if (!entry.has_value()) return std::nullopt;
+      return *entry;
+    });
+  }
+
+ private:
+  friend struct TestAccess;
+
+  [[nodiscard]] Shard& shard_of(std::uint64_t hash) const noexcept {
+    const std::span<Shard> all = shards();
+    return all[shard_index(hash, all.size())];
+  }
+
+  static void store_first(Shard& shard, Section& section, Node& node, Value&& value) {
+    shard.store_first(section, node, std::move(value));
+    shard.shrink(section, &node);
+  }
+
+  // Locks the key of a node, evicts if the node was made for it, and leaves the section. Empty if
+  // the deadline was too early.
+  template <class D>
+  [[nodiscard]] static std::optional<Entry> lock(Shard& shard, Section& section, Found found,
+                                                 Touch touch, const D& deadline) {
+    if (!shard.lock_key(section, *found.node, touch, deadline)) return std::nullopt;
+    if (found.made) shard.shrink(section, found.node);
+    section.leave();
+    return Entry(shard, *found.node);
+  }
+  [[nodiscard]] static Entry lock(Shard& shard, Section& section, Found found, Touch touch) {
+    return *lock(shard, section, found, touch, NoDeadline{});
+  }
+
+  template <class Q, class D>
+  [[nodiscard]] std::optional<Entry> lock_entry(Q&& key, const D& deadline) {
+    return keys_.with_key(std::forward<Q>(key), [&](const auto& probe, auto&& stored_key) {
+      Shard& shard = shard_of(probe.hash);
+      Section section(shard);
+      const Found found =
+          shard.find_or_make(section, probe, std::forward<decltype(stored_key)>(stored_key));
+      return lock(shard, section, found, Touch::use, deadline);
+    });
+  }
+
+  struct HashedKey {
+    Key key;
+    std::uint64_t hash;
+  };
+
+  // The keys of a batch, in the order in which they are to be locked.
+  template <class Range, class Less>
+  [[nodiscard]] std::vector<HashedKey> sorted(Range&& range, Less& less) const {
+    static_assert(std::predicate<Less&, const Key&, const Key&>,
+                  "lockmap: batch_lock takes keys in sorted order, and these cannot be compared by "
+                  "std::less<>: pass a comparator as the second argument");
+    std::vector<HashedKey> keys;
+    if constexpr (std::ranges::sized_range<Range>) keys.reserve(std::ranges::size(range));
+    for (auto&& element : range) {
+      Key key(std::forward<decltype(element)>(element));
+      const std::uint64_t hash = keys_.hash_of(key);
+      keys.push_back({std::move(key), hash});
+    }
+    std::sort(keys.begin(), keys.end(), [&less](const HashedKey& a, const HashedKey& b) {
+      return static_cast<bool>(less(a.key, b.key));
+    });
+    return keys;
+  }
+
+  // Empty if the deadline was too early for one of the keys.
+  template <class D>
+  [[nodiscard]] std::optional<Batch> lock_batch(std::vector<HashedKey> keys, const D& deadline) {
+    std::optional<Batch> batch(Batch{keys_});
+    batch->entries_.reserve(keys.size());
+    for (HashedKey& hashed : keys) {
+      Shard& shard = shard_of(hashed.hash);
+      Section section(shard);
+      const Found found =
+          shard.find_or_make(section, Probe<Key>{hashed.key, hashed.hash}, std::move(hashed.key));
+      // Duplicates are neighbours, unless KeyEqual is coarser than the order.
+      if (Shard::is_held_by_this_thread(*found.node) && batch->holds(*found.node)) continue;
+      std::optional<Entry> entry = lock(shard, section, found, Touch::use, deadline);
+      if (!entry.has_value()) {
+        section.leave();
+        return std::nullopt;
+      }
+      batch->entries_.push_back(*std::move(entry));
+    }
+    return batch;
+  }
+
+  // Calls `visit(entry)` for every key that is there for the whole call and has a value, holding
+  // it.
+  template <class F>
+  void visit_all(const F& visit) const {
+    for (Shard& shard : shards()) {
+      typename Shard::Walk walk;
+      for (;;) {
+        Section section(shard);
+        Node* node = nullptr;
+        const typename Shard::Step step = shard.step(section, walk, node);
+        if (step == Shard::Step::end) break;
+        if (step == Shard::Step::more) continue;
+        Entry entry = lock(shard, section, {node}, Touch::quiet);
+        if (entry.has_value()) visit(entry);
+      }
+    }
+  }
+
+  Keys<Key, Hash, KeyEqual> keys_;
+  ShardArray<Shard> shards_;
+};
+
+}  // namespace detail
+}  // namespace lockmap
+
+#endif  // LOCKMAP_DETAIL_SHARDED_MAP_HPP

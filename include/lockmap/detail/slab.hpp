@@ -1,0 +1,208 @@
+// Slab: where the nodes of one shard live.
+
+#ifndef LOCKMAP_DETAIL_SLAB_HPP
+#define LOCKMAP_DETAIL_SLAB_HPP
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "lockmap/detail/config.hpp"
+
+namespace lockmap::detail {
+
+// Nodes come from chunks that are allocated as they are needed and given back all together; the
+// nodes that are not in use are linked through `next`. A node never moves, so its position is a
+// place in a walk over all nodes that stays good while the shard mutex is free.
+//
+// Everything but `give_back` needs the shard mutex.
+template <class Node, class Allocator>
+class Slab {
+ public:
+  explicit Slab(const Allocator& allocator) : allocator_(allocator), chunks_(allocator) {}
+  Slab(const Slab&) = delete;
+  Slab& operator=(const Slab&) = delete;
+  ~Slab() { release_chunks(); }
+
+  // Makes sure that `take` has a node to hand out. Throws what the allocator throws.
+  void prepare_take() {
+    if (unused_ == nullptr && fresh_ == fresh_end_) [[unlikely]] {
+      prepare_take_slow();
+    }
+  }
+
+  // Precondition: `prepare_take` came before.
+  [[nodiscard]] Node* take() noexcept {
+    if (unused_ != nullptr) return std::exchange(unused_, unused_->next);
+    return std::construct_at(fresh_++);
+  }
+
+  // Precondition, also of `give_back`: the key and the value are destroyed, the state word is 0.
+  void put(Node* node) noexcept {
+    node->poison_contents();
+    node->next = unused_;
+    unused_ = node;
+  }
+
+  // `put` for a thread that does not hold the shard mutex, of a whole list of nodes.
+  void give_back(Node* first) noexcept {
+    Node* last = first;
+    for (;;) {
+      last->poison_contents();
+      if (last->next == nullptr) break;
+      last = last->next;
+    }
+    // Nodes are only pushed one list at a time and taken all together, so no node that is compared
+    // here can have left the stack and come back unnoticed.
+    last->next = given_back_.load(std::memory_order_relaxed);
+    while (!given_back_.compare_exchange_weak(last->next, first, std::memory_order_release,
+                                              std::memory_order_relaxed)) {
+    }
+  }
+
+  // Allocates room for `count` nodes at once.
+  void reserve(std::size_t count) {
+    if (count > 0) grow(count);
+  }
+
+  // Gives all memory back if no node is in use, by a table or by a thread that is ending its use.
+  void release_if_unused() noexcept {
+    append_given_back();
+    std::size_t unused = 0;
+    for (const Node* node = unused_; node != nullptr; node = node->next) ++unused;
+    if (unused == carved()) release_chunks();
+  }
+
+  // A walk over the nodes that are in the slab when it begins.
+  class Walk {
+    friend Slab;
+    bool begun_ = false;
+    std::size_t epoch_ = 0;
+    std::size_t chunk_ = 0;
+    std::size_t index_ = 0;
+    std::size_t end_chunk_ = 0;
+    std::size_t end_index_ = 0;
+  };
+
+  enum class Step { node, more, end };
+
+  // Goes on to the next node that is in a table and yields it. `more` means that the walk has
+  // looked at enough nodes for one critical section and is to be continued in another. Nodes that
+  // were added behind the walk's end are left out, so a walk ends whatever is inserted meanwhile.
+  [[nodiscard]] Step step(Walk& walk, Node*& node) const noexcept {
+    if (!walk.begun_) {
+      walk.begun_ = true;
+      walk.epoch_ = epoch_;
+      walk.end_chunk_ = chunks_.size();
+      walk.end_index_ =
+          chunks_.empty() ? 0 : static_cast<std::size_t>(fresh_ - chunks_.back().nodes);
+    }
+    // The shard was empty since the walk began: whatever is here now has come later.
+    if (walk.epoch_ != epoch_) return Step::end;
+    for (int looks = 0; looks < looks_per_step; ++looks) {
+      if (walk.chunk_ == walk.end_chunk_) return Step::end;
+      const Chunk& chunk = chunks_[walk.chunk_];
+      const std::size_t end = walk.chunk_ + 1 == walk.end_chunk_ ? walk.end_index_ : chunk.capacity;
+      if (walk.index_ == end) {
+        ++walk.chunk_;
+        walk.index_ = 0;
+        continue;
+      }
+      Node* candidate = chunk.nodes + walk.index_++;
+      if (candidate->state.load(std::memory_order_relaxed).in_table()) {
+        node = candidate;
+        return Step::node;
+      }
+    }
+    return Step::more;
+  }
+
+ private:
+  friend struct TestAccess;
+
+  struct Chunk {
+    Node* nodes;
+    std::size_t capacity;
+  };
+  using NodeAllocator = typename std::allocator_traits<Allocator>::template rebind_alloc<Node>;
+  using ChunkAllocator = typename std::allocator_traits<Allocator>::template rebind_alloc<Chunk>;
+  using NodeTraits = std::allocator_traits<NodeAllocator>;
+  static_assert(std::is_same_v<typename NodeTraits::pointer, Node*>,
+                "lockmap: the Allocator's pointer type must be a plain pointer");
+
+  static constexpr std::size_t first_chunk = 8;
+  static constexpr std::size_t largest_chunk =
+      std::max<std::size_t>(first_chunk, 32 * 1024 / sizeof(Node));
+  static constexpr int looks_per_step = 256;
+
+  LOCKMAP_NOINLINE void prepare_take_slow() {
+    append_given_back();
+    if (unused_ != nullptr) return;
+    // Half as much again, so that at most a third is idle, in chunks that malloc does not map one
+    // by one.
+    grow(std::clamp(capacity_ / 2, first_chunk, largest_chunk));
+  }
+
+  void append_given_back() noexcept {
+    Node* node = given_back_.exchange(nullptr, std::memory_order_acquire);
+    while (node != nullptr) {
+      Node* const next = node->next;
+      node->next = unused_;
+      unused_ = node;
+      node = next;
+    }
+  }
+
+  void grow(std::size_t count) {
+    // Room for the record first: after the allocation nothing may throw.
+    if (chunks_.size() == chunks_.capacity()) chunks_.reserve(2 * chunks_.size() + 1);
+    Node* const nodes = NodeTraits::allocate(allocator_, count);
+    // What the last chunk has left goes to the unused nodes: every chunk but the last is carved.
+    while (fresh_ != fresh_end_) put(std::construct_at(fresh_++));
+    chunks_.push_back({nodes, count});
+    capacity_ += count;
+    fresh_ = nodes;
+    fresh_end_ = nodes + count;
+  }
+
+  [[nodiscard]] std::size_t carved() const noexcept {
+    return capacity_ - static_cast<std::size_t>(fresh_end_ - fresh_);
+  }
+
+  void release_chunks() noexcept {
+    for (const Chunk& chunk : chunks_) {
+      Node* const end =
+          chunk.nodes + chunk.capacity == fresh_end_ ? fresh_ : chunk.nodes + chunk.capacity;
+      for (Node* node = chunk.nodes; node != end; ++node) {
+        node->unpoison_contents();
+        std::destroy_at(node);
+      }
+      NodeTraits::deallocate(allocator_, chunk.nodes, chunk.capacity);
+    }
+    chunks_.clear();
+    chunks_.shrink_to_fit();
+    unused_ = nullptr;
+    given_back_.store(nullptr, std::memory_order_relaxed);
+    fresh_ = nullptr;
+    fresh_end_ = nullptr;
+    capacity_ = 0;
+    ++epoch_;
+  }
+
+  Node* unused_ = nullptr;  // nodes that were in use before
+  Node* fresh_ = nullptr;   // [fresh_, fresh_end_) of the last chunk was never in use
+  Node* fresh_end_ = nullptr;
+  std::atomic<Node*> given_back_{nullptr};
+  std::size_t capacity_ = 0;
+  std::size_t epoch_ = 0;  // how often all memory was given back
+  NodeAllocator allocator_;
+  std::vector<Chunk, ChunkAllocator> chunks_;
+};
+
+}  // namespace lockmap::detail
+
+#endif  // LOCKMAP_DETAIL_SLAB_HPP

@@ -1,0 +1,333 @@
+// Entry: the guard of one key. Batch: the guards of several.
+
+#ifndef LOCKMAP_ENTRY_HPP
+#define LOCKMAP_ENTRY_HPP
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "lockmap/detail/config.hpp"
+#include "lockmap/detail/describe.hpp"
+#include "lockmap/detail/hash.hpp"
+#include "lockmap/detail/shard.hpp"
+
+namespace lockmap {
+
+namespace detail {
+template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Order>
+class ShardedMap;
+}
+
+// The exclusive guard of one key of a LockMap or LruLockMap, whether the key has a value or not: a
+// locked std::optional<Value> with its key. The destructor unlocks; a key that is then without a
+// value leaves no trace in the map.
+//
+// Entries come from `entry` and its variants; the name of the type is `Map::Entry`. An entry
+// belongs to the thread that acquired it, as std::unique_lock<std::mutex> does: that thread must
+// release it, and no two threads may use one entry at the same time. It must not outlive its map.
+//
+// No member waits for anything, and none but `unlock`, the destructor and the assignment, which may
+// take a shard's internal lock for a moment, touches what other threads use. Destructors and copies
+// of values run while this key, and no internal lock, is held. After a move from the entry, or
+// `unlock`, only destruction and assignment are allowed.
+template <class Shard>
+class [[nodiscard]] Entry {
+ public:
+  using key_type = typename Shard::key_type;
+  using mapped_type = typename Shard::mapped_type;
+
+  Entry(const Entry&) = delete;
+  Entry& operator=(const Entry&) = delete;
+  Entry(Entry&& other) noexcept
+      : shard_(other.shard_),
+        node_(std::exchange(other.node_, nullptr)),
+        has_value_(other.has_value_) {}
+  // Releases the key that this entry holds, then takes over the other's.
+  Entry& operator=(Entry&& other) noexcept {
+    if (this != &other) {
+      unlock();
+      shard_ = other.shard_;
+      node_ = std::exchange(other.node_, nullptr);
+      has_value_ = other.has_value_;
+    }
+    return *this;
+  }
+  ~Entry() { unlock(); }
+
+  // The key, as the map stores it.
+  [[nodiscard]] const key_type& key() const noexcept { return node().key; }
+
+  // Whether the key has a value.
+  [[nodiscard]] bool has_value() const noexcept {
+    LOCKMAP_ASSERT(node_ != nullptr);
+    return has_value_;
+  }
+
+  // The value; null if there is none.
+  [[nodiscard]] mapped_type* get() noexcept {
+    return has_value() ? std::addressof(node_->value) : nullptr;
+  }
+  [[nodiscard]] const mapped_type* get() const noexcept {
+    return has_value() ? std::addressof(node_->value) : nullptr;
+  }
+
+  // The value. Throws std::bad_optional_access if there is none.
+  [[nodiscard]] mapped_type& value() {
+    if (!has_value()) throw std::bad_optional_access();
+    return node_->value;
+  }
+  [[nodiscard]] const mapped_type& value() const {
+    if (!has_value()) throw std::bad_optional_access();
+    return node_->value;
+  }
+
+  // The value. Precondition: there is one.
+  [[nodiscard]] mapped_type& operator*() noexcept {
+    LOCKMAP_ASSERT(has_value());
+    return node_->value;
+  }
+  [[nodiscard]] const mapped_type& operator*() const noexcept {
+    LOCKMAP_ASSERT(has_value());
+    return node_->value;
+  }
+  [[nodiscard]] mapped_type* operator->() noexcept { return std::addressof(**this); }
+  [[nodiscard]] const mapped_type* operator->() const noexcept { return std::addressof(**this); }
+
+  // A copy of the value, or `fallback` if there is none.
+  template <class U = mapped_type>
+  [[nodiscard]] mapped_type value_or(U&& fallback) const {
+    return has_value() ? node_->value : static_cast<mapped_type>(std::forward<U>(fallback));
+  }
+
+  // Stores a value and returns the previous one. Throws what the value's move throws; then the
+  // previous value is in place again (lost only if moving it back throws as well).
+  std::optional<mapped_type> insert(mapped_type value) {
+    if (!has_value()) {
+      construct(std::move(value));
+      return std::nullopt;
+    }
+    std::optional<mapped_type> previous(std::move(node_->value));
+    if constexpr (std::is_nothrow_move_constructible_v<mapped_type>) {
+      node_->destroy_value();
+      node_->construct_value(std::move(value));
+    } else {
+      node_->destroy_value();
+      try {
+        node_->construct_value(std::move(value));
+      } catch (...) {
+        restore(*previous);
+        throw;
+      }
+    }
+    return previous;
+  }
+
+  // Constructs a value in place, after destroying the one that is there. Throws what the
+  // constructor throws; then there is no value.
+  template <class... Args>
+  mapped_type& emplace(Args&&... args) {
+    reset();
+    construct(std::forward<Args>(args)...);
+    return node_->value;
+  }
+
+  // The value; if there is none, stores the given one first. Throws what the value's move throws;
+  // then there is still none.
+  mapped_type& or_insert(mapped_type value) {
+    if (!has_value()) construct(std::move(value));
+    return node_->value;
+  }
+
+  // The value; if there is none, stores what `make()` returns first. `make` may use other keys of
+  // the map. Throws what it throws; then there is still no value.
+  template <class F>
+  requires std::is_invocable_r_v<mapped_type, F> mapped_type& or_insert_with(F&& make) {
+    if (!has_value()) {
+      node_->construct_value_from(std::forward<F>(make));
+      note_stored();
+    }
+    return node_->value;
+  }
+
+  // Removes the value and returns it. Throws what its move throws; then it is still there.
+  std::optional<mapped_type> remove() {
+    if (!has_value()) return std::nullopt;
+    std::optional<mapped_type> previous(std::move(node_->value));
+    reset();
+    return previous;
+  }
+
+  // Stores a value, or removes it for an empty `value`; returns the previous one. Throws as
+  // `insert` and `remove` do.
+  std::optional<mapped_type> swap(std::optional<mapped_type> value) {
+    return value.has_value() ? insert(std::move(*value)) : remove();
+  }
+
+  // Releases the key before the entry dies.
+  void unlock() noexcept {
+    if (node_ != nullptr) shard_->release(*std::exchange(node_, nullptr), has_value_);
+  }
+
+ private:
+  template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Order>
+  friend class detail::ShardedMap;
+  template <class S, class Hash, class KeyEqual>
+  friend class Batch;
+
+  using Node = typename Shard::Node;
+
+  // For a key that the calling thread has locked.
+  Entry(Shard& shard, Node& node) noexcept
+      : shard_(&shard), node_(&node), has_value_(Shard::has_value(node)) {}
+
+  [[nodiscard]] Node& node() const noexcept {
+    LOCKMAP_ASSERT(node_ != nullptr);
+    return *node_;
+  }
+
+  template <class... Args>
+  void construct(Args&&... args) {
+    node_->construct_value(std::forward<Args>(args)...);
+    note_stored();
+  }
+
+  void note_stored() noexcept {
+    has_value_ = true;
+    shard_->on_value_stored();
+  }
+
+  void note_removed() noexcept {
+    has_value_ = false;
+    shard_->on_value_removed();
+  }
+
+  // Puts a value back where there is none but was one.
+  void restore(mapped_type& value) noexcept {
+    try {
+      node_->construct_value(std::move(value));
+    } catch (...) {
+      note_removed();
+    }
+  }
+
+  // Destroys the value, if there is one.
+  void reset() noexcept {
+    if (!has_value()) return;
+    note_removed();
+    node_->destroy_value();
+  }
+
+  Shard* shard_;
+  Node* node_;      // null after a move and after `unlock`
+  bool has_value_;  // the truth while the key is locked; the release writes it to the state word
+};
+
+// The guards of several keys, as a range of Entry in the order in which they were taken. The name
+// of the type is `Map::Batch`. Entries are released in reverse order. What is said of an Entry
+// holds for each.
+template <class Shard, class Hash, class KeyEqual>
+class [[nodiscard]] Batch {
+ public:
+  using Entry = lockmap::Entry<Shard>;
+  using value_type = Entry;
+  using size_type = std::size_t;
+  using iterator = Entry*;
+  using const_iterator = const Entry*;
+
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
+  Batch(Batch&& other) noexcept = default;
+  // Releases the keys that this batch holds, then takes over the other's.
+  Batch& operator=(Batch&& other) noexcept {
+    if (this != &other) {
+      release();
+      keys_ = other.keys_;
+      entries_ = std::move(other.entries_);
+    }
+    return *this;
+  }
+  ~Batch() { release(); }
+
+  [[nodiscard]] size_type size() const noexcept { return entries_.size(); }
+  [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
+  [[nodiscard]] iterator begin() noexcept { return entries_.data(); }
+  [[nodiscard]] iterator end() noexcept { return entries_.data() + entries_.size(); }
+  [[nodiscard]] const_iterator begin() const noexcept { return entries_.data(); }
+  [[nodiscard]] const_iterator end() const noexcept { return entries_.data() + entries_.size(); }
+
+  // The entry at a position. Precondition: `index < size()`.
+  [[nodiscard]] Entry& operator[](size_type index) noexcept {
+    LOCKMAP_ASSERT(index < size());
+    return entries_[index];
+  }
+  [[nodiscard]] const Entry& operator[](size_type index) const noexcept {
+    LOCKMAP_ASSERT(index < size());
+    return entries_[index];
+  }
+
+  // The entry of a key; null if the batch does not hold it. Throws what the map's Hash and KeyEqual
+  // throw. Linear in `size()`, comparing hashes.
+  template <class Q = typename Shard::key_type>
+  requires detail::LookupKey<Q, typename Shard::key_type, Hash, KeyEqual>
+  [[nodiscard]] Entry* find(const Q& key) {
+    return const_cast<Entry*>(std::as_const(*this).find(key));
+  }
+  template <class Q = typename Shard::key_type>
+  requires detail::LookupKey<Q, typename Shard::key_type, Hash, KeyEqual>
+  [[nodiscard]] const Entry* find(const Q& key) const {
+    return keys_->with_probe(key, [this](const auto& probe) -> const Entry* {
+      for (const Entry& entry : entries_) {
+        if (detail::NodeEqual<const KeyEqual&>{keys_->equal}(entry.node_, probe)) return &entry;
+      }
+      return nullptr;
+    });
+  }
+
+  // Whether the batch holds a key. As `find`.
+  template <class Q = typename Shard::key_type>
+  requires detail::LookupKey<Q, typename Shard::key_type, Hash, KeyEqual>
+  [[nodiscard]] bool contains(const Q& key) const { return find(key) != nullptr; }
+
+  // The entry of a key. Throws std::out_of_range if the batch does not hold it; else as `find`.
+  template <class Q = typename Shard::key_type>
+  requires detail::LookupKey<Q, typename Shard::key_type, Hash, KeyEqual>
+  [[nodiscard]] Entry& at(const Q& key) { return const_cast<Entry&>(std::as_const(*this).at(key)); }
+  template <class Q = typename Shard::key_type>
+  requires detail::LookupKey<Q, typename Shard::key_type, Hash, KeyEqual>
+  [[nodiscard]] const Entry& at(const Q& key) const {
+    if (const Entry* const entry = find(key)) return *entry;
+    throw std::out_of_range("lockmap: Batch::at: key " + detail::describe(key) +
+                            " is not in the batch");
+  }
+
+ private:
+  template <class Key, class Value, class H, class E, class Allocator, class Order>
+  friend class detail::ShardedMap;
+
+  using Keys = detail::Keys<typename Shard::key_type, Hash, KeyEqual>;
+
+  explicit Batch(const Keys& keys) noexcept : keys_(&keys) {}
+
+  // From the last one, where duplicates of a sorted range are.
+  [[nodiscard]] bool holds(const typename Shard::Node& node) const noexcept {
+    return std::any_of(entries_.rbegin(), entries_.rend(),
+                       [&node](const Entry& entry) { return entry.node_ == &node; });
+  }
+
+  void release() noexcept {
+    while (!entries_.empty()) entries_.pop_back();
+  }
+
+  const Keys* keys_;
+  std::vector<Entry> entries_;
+};
+
+}  // namespace lockmap
+
+#endif  // LOCKMAP_ENTRY_HPP

@@ -1,0 +1,11 @@
+// lockmap: a thread-safe hash map and LRU cache with a lock for each key.
+
+#ifndef LOCKMAP_LOCKMAP_HPP
+#define LOCKMAP_LOCKMAP_HPP
+
+#include "lockmap/entry.hpp"
+#include "lockmap/lock_map.hpp"
+#include "lockmap/lru_lock_map.hpp"
+#include "lockmap/version.hpp"
+
+#endif  // LOCKMAP_LOCKMAP_HPP
