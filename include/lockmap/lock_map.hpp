@@ -43,12 +43,12 @@ struct Options {
 //   holds, or at the end of a cycle of threads that wait for each other's keys, in this map or any
 //   other. The thread keeps what it held.
 // - Exceptions of the hash, the equality, the allocator, a copy or move, or a callback pass
-// through.
-//   No key stays locked, and an insertion that failed leaves no trace.
+//   through. No key stays locked, and an insertion that failed leaves no trace.
+// - The memory of nodes and tables comes from copies of the allocator, one per shard, which must be
+//   usable by several threads at a time.
 // - The hash, callbacks, copies of values and destructors run outside of every internal lock and
-// may
-//   use other keys of the map. KeyEqual and moves of keys and values may run under one: they must
-//   not use the map.
+//   may use other keys of the map. KeyEqual and moves of keys and values may run under one: they
+//   must not use the map.
 template <class Key, class Value, class Hash = default_hash<Key>,
           class KeyEqual = default_equal<Key>,
           class Allocator = std::allocator<std::pair<const Key, Value>>>
@@ -78,7 +78,7 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
              options.initial_capacity, std::move(hash), std::move(equal), allocator) {}
 
   // Precondition: no key is held. Destructors of values may still use the map.
-  ~LockMap() = default;
+  ~LockMap() { this->end_all_values(); }
 
   // std::optional<Value> get(const Q& key) const
   //

@@ -101,7 +101,7 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   }
 
   // Precondition: no key is held. Destructors of values may still use the cache.
-  ~LruLockMap() = default;
+  ~LruLockMap() { this->end_all_values(); }
 
   // -- As in LockMap -----------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
 
   // Shards smaller than this, with an order and a part of the bound of their own, would cost a
   // cache hits that one order for all keys has.
-  static constexpr std::size_t least_keys_per_shard = 128;
+  static constexpr std::size_t least_keys_per_shard = 64;
 
   static std::size_t checked_shard_count(const LruOptions& options) {
     if (options.max_size == 0) {

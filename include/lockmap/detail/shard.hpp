@@ -37,21 +37,18 @@ namespace lockmap::detail {
 // I2  Pins go from 0 to 1 only under the shard mutex. While a node has a pin it is neither removed
 //     nor moved.
 // I3  The value is touched only by the holder, or by the holder of the shard mutex while pins are
-// 0. I4  When the shard mutex is free, a node without a value has at least one pin. (The last pin
-// of a
-//     valueless node is given up only under the shard mutex, together with the node.)
+//     0.
+// I4  When the shard mutex is free, a node without a value has at least one pin. (The last pin of
+//     a valueless node is given up only under the shard mutex, together with the node.)
 // I5  The shard mutex is a leaf: nothing waits for a key, calls back or blocks while holding it.
-// Two
-//     shard mutexes are never held together.
+//     Two shard mutexes are never held together.
 // I6  No user code runs under a shard mutex except KeyEqual and the construction or move of a key
-// or
-//     value that is being stored. In particular no callback, no listener, no destructor, and no
-//     copy of a value that is not trivially copyable and small.
+//     or value that is being stored. In particular no callback, no listener, no destructor, and
+//     no copy of a value that is not trivially copyable and small.
 // I7  A waiter is in the wait list exactly while the node's waiter bit says so; the bit is set and
 //     cleared under the shard mutex.
 // I8  A thread that sleeps for a key while it holds others is in the wait-for graph for as long as
-// it
-//     sleeps; a thread that holds nothing never needs to be.
+//     it sleeps; a thread that holds nothing never needs to be.
 // I9  While a shard is over its bound because eviction met pinned nodes, at least one of them has
 //     evict_on_release set, so its release evicts. The bit is set and cleared under the shard
 //     mutex.
@@ -60,17 +57,17 @@ namespace lockmap::detail {
 // pin is counted). A plain store suffices where nobody else may write: with M while pins are 0
 // (I2), and with M and H, because all else that may happen to a locked word needs M.
 //
-//   what                      when                               how                 who   order
-//   lock a free node          pins 0                             store               M     (1)
-//   lock a node in passing    pins > 0, not locked               compare-exchange    M, P  acquire
-//   pin                       locked                             fetch-add           M     relaxed
-//   (2) note a waiter             locked                             compare-exchange    M, P
-//   relaxed (2) ask for eviction          pins > 0                           fetch-or            M
-//   acquire release, fast             no waiter, no request for          compare-exchange    H
-//   release
-//                             eviction, a value or other pins
-//   release, hand over, wake  otherwise                          store               M, H  release
-//   give up a pin             the deadline passed, a deadlock    fetch-sub           M, P  acq_rel
+//   what                      when                             how               who   order
+//   lock a free node          pins 0                           store             M     (1)
+//   lock a node in passing    pins > 0, not locked             compare-exchange  M, P  acquire
+//   pin                       locked                           fetch-add         M     relaxed (2)
+//   note a waiter             locked                           compare-exchange  M, P  relaxed (2)
+//   withdraw a waiter         its deadline passed              fetch-and         M, P  relaxed (2)
+//   ask for eviction          pins > 0                         fetch-or          M     acquire
+//   release, fast             no waiter, no request to evict,  compare-exchange  H     release
+//                             a value or other pins
+//   release, hand over, wake  otherwise                        store             M, H  release
+//   give up a pin             deadline passed, or deadlock     fetch-sub         M, P  acq_rel
 //
 //   (1) Relaxed: the load that saw pins 0 was an acquire, paired with the last holder's release.
 //   (2) Relaxed: says nothing about the value; the lock is acquired later.
@@ -80,12 +77,13 @@ namespace lockmap::detail {
 // Atomic read-modify-writes of an uncontended operation, by code path. Locking and unlocking the
 // shard mutex are one each.
 //
-//   2  get, contains and insert of a value that is copied in place (below); any insert of a new
-//   key;
-//      any operation that meets an absent key and stores nothing; remove, of such a value
-//   3  a guard taken and released: shard mutex twice, one compare-exchange. The same for all other
-//      values, whose copy, replacement or removal happens under the key's lock with the shard free,
-//      and 4 where the release then removes the node, or its memory goes back to the slab
+//   2  get, insert, remove and get_or_insert_with of a value that is copied in place (see below);
+//      insert of a new key; contains; try_insert; whatever meets an absent key and stores nothing
+//   3  a guard taken and released, of a key that has a value then; so also get, and insert over an
+//      old value, of all other values; remove of those: the third gives the node back to its slab
+//   +1 for a value that a guard stores where there was none, or removes (it counts in `size`)
+//   +1 for a guard that leaves no value: the node is removed under the shard mutex, instead of the
+//      compare-exchange; +2 if the key is not trivially destructible
 
 // A value that is copied and replaced under the shard mutex (I6) rather than under its key's lock.
 template <class Value>
@@ -347,7 +345,7 @@ class alignas(cache_line) Shard {
     slab_.release_if_unused();
   }
 
-  // For the map's destructor: ends all nodes at once, with the shard mutex free (a value's
+  // For the end of the map: ends all nodes at once, with the shard mutex free (a value's
   // destructor may use the map). Returns false if there was none. Precondition: no key is held.
   bool end_all_nodes() noexcept {
     Node* first = nullptr;

@@ -348,10 +348,13 @@ class ShardedMap {
     }
   }
 
-  ~ShardedMap() {
+  ~ShardedMap() = default;
+
+  // For the destructors of the maps: ends all values while the whole map can still be used. (A value
+  // whose destructor uses the map may store values there; then there is another round.)
+  void end_all_values() noexcept {
     for (const Shard& shard : shards()) shard.assert_unused();
     if constexpr (!Node::trivially_ended) {
-      // A value whose destructor uses the map may store values there; then there is another round.
       bool again = true;
       while (again) {
         again = false;
@@ -442,9 +445,11 @@ class ShardedMap {
       const std::uint64_t hash = keys_.hash_of(key);
       keys.push_back({std::move(key), hash});
     }
-    std::sort(keys.begin(), keys.end(), [&less](const HashedKey& a, const HashedKey& b) {
-      return static_cast<bool>(less(a.key, b.key));
-    });
+    if constexpr (std::predicate<Less&, const Key&, const Key&>) {  // else one error is enough
+      std::sort(keys.begin(), keys.end(), [&less](const HashedKey& a, const HashedKey& b) {
+        return static_cast<bool>(less(a.key, b.key));
+      });
+    }
     return keys;
   }
 

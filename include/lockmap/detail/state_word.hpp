@@ -1,11 +1,11 @@
 // State: everything that concerns the lock of one key, in 64 bits.
 //
-//   bit   0      has_value         what the last release said; while locked, the holder knows
-//   better bit   1      locked            somebody owns the value bit   2      has_waiters somebody
-//   sleeps in the shard's wait list for this key (I7) bit   3      evict_on_release  the shard is
-//   over its bound because this key was pinned (I9) bits  4-23   pins              one for the
-//   holder, one for each thread that wants to be it bits 24-63   owner             the holder's
-//   ThreadId; free for other use while not locked
+//   bit   0      has_value         as of the last release; while locked, the holder knows better
+//   bit   1      locked            somebody owns the value
+//   bit   2      has_waiters       somebody is in the shard's wait list for this key (I7)
+//   bit   3      evict_on_release  the shard is over its bound because this key was pinned (I9)
+//   bits  4-23   pins              one for the holder, one for each thread that wants to be it
+//   bits 24-63   owner             the holder's ThreadId; free for other use while not locked
 //
 // A word of 0 is a node that is in no table (I4: in a table, a key without a value has a pin).
 // What may change when, and in which memory order, is the lock protocol: see shard.hpp.

@@ -1,0 +1,249 @@
+// Replays a trace of requests through LruLockMaps of several sizes and shows their hit rates.
+//
+// Every request is one get_or_insert_with: a hit, or a miss that "loads" the block. With one shard
+// and one thread the hits are exactly those of LRU; more shards and threads trade a little of that
+// for speed, and the table shows how little. Traces are lists of keys, or block traces in the
+// format of N. Megiddo and D. S. Modha, "ARC: A Self-Tuning, Low Overhead Replacement Cache", FAST
+// 2003: lines of first block, number of blocks, a field to ignore, request number.
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <iomanip>
+#include <iostream>
+#include <limits>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <lockmap/lockmap.hpp>
+
+#include "command_line.hpp"
+#include "progress.hpp"
+#include "support.hpp"
+
+namespace {
+
+constexpr std::string_view usage =
+    "Usage: cache_replay [options] TRACE\n"
+    "Replays a trace through LRU caches and shows their hit rates.\n"
+    "  --format lis   lines of: first block, number of blocks, ignored, request number\n"
+    "                 (default for .lis and .lis.zst)\n"
+    "  --format keys  one key per line (default for all other names)\n"
+    "  --size N,...   cache sizes (default: 1000)\n"
+    "  --shards N,... shard counts, 0 for the cache's own choice (default: 0)\n"
+    "  --threads N    threads that share the requests (default: 1)\n"
+    "  --help         shows this text\n"
+    "A TRACE that ends in .zst is read through the program zstd.\n";
+
+// A C stream and the function that closes it.
+using Stream = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
+
+std::string read_all(std::FILE* file, const std::string& path) {
+  std::string text;
+  std::array<char, 1 << 16> buffer;
+  while (const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), file)) {
+    text.append(buffer.data(), count);
+  }
+  if (std::ferror(file)) throw example::cannot_read(path, errno);
+  return text;
+}
+
+Stream open_file(const std::string& path) {
+  Stream file(std::fopen(path.c_str(), "rb"), std::fclose);
+  if (!file) throw example::cannot_read(path, errno);
+  return file;
+}
+
+std::string read_file(const std::string& path) {
+  return read_all(open_file(path).get(), path);
+}
+
+// For the shell: in single quotes everything but a single quote stands for itself.
+std::string quoted(const std::string& text) {
+  std::string result = "'";
+  for (const char c : text) result += c == '\'' ? "'\\''" : std::string(1, c);
+  return result + "'";
+}
+
+std::string read_zstd_file(const std::string& path) {
+  open_file(path);  // for a clear error if it cannot be read
+  Stream pipe(popen(("zstd -dcq -- " + quoted(path)).c_str(), "r"), pclose);
+  if (!pipe) throw example::cannot_read(path, errno);
+  std::string text = read_all(pipe.get(), path);
+  const int status = pclose(pipe.release());
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
+    throw example::InputError("cannot read '" + path + "': the program zstd is not installed");
+  }
+  if (status != 0) throw example::InputError("cannot read '" + path + "': zstd failed");
+  return text;
+}
+
+[[noreturn]] void malformed(const std::string& path, std::size_t line, const std::string& what) {
+  throw example::InputError(path + ":" + std::to_string(line) + ": " + what);
+}
+
+// Calls f(line, number of the line), without line ends.
+template <class F>
+void for_each_line(std::string_view text, const F& f) {
+  for (std::size_t number = 1; !text.empty(); ++number) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    f(line, number);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
+// The blocks that an ARC trace asks for, one after the other.
+std::vector<std::uint64_t> parse_lis(std::string_view text, const std::string& path) {
+  // No trace reads so much at once; a damaged line must not fill the memory.
+  constexpr std::uint64_t max_blocks = 1'000'000;
+  constexpr std::uint64_t max_number = std::numeric_limits<std::uint64_t>::max();
+
+  std::vector<std::uint64_t> requests;
+  for_each_line(text, [&](std::string_view line, std::size_t line_number) {
+    std::array<std::uint64_t, 4> fields{};
+    std::size_t count = 0;
+    constexpr std::string_view blanks = " \t";
+    for (auto begin = line.find_first_not_of(blanks); begin != std::string_view::npos; ++count) {
+      const auto end = std::min(line.find_first_of(blanks, begin), line.size());
+      const std::string_view field = line.substr(begin, end - begin);
+      if (count < fields.size() && !example::parse_number(field, 0, max_number, fields[count])) {
+        malformed(path, line_number, "'" + std::string(field) + "' is not a whole number");
+      }
+      begin = line.find_first_not_of(blanks, end);
+    }
+    if (count != fields.size()) {
+      malformed(path, line_number,
+                "4 numbers expected (first block, number of blocks, ignored, request number), " +
+                    std::to_string(count) + " found");
+    }
+    const auto [first, blocks, ignored, request] = fields;
+    if (blocks < 1 || blocks > max_blocks || first > max_number - blocks) {
+      malformed(path, line_number,
+                "impossible number of blocks: " + std::to_string(blocks) + " from block " +
+                    std::to_string(first));
+    }
+    for (std::uint64_t block = 0; block < blocks; ++block) requests.push_back(first + block);
+  });
+  return requests;
+}
+
+// The lines themselves; they point into `text`.
+std::vector<std::string_view> parse_keys(std::string_view text, const std::string& path) {
+  std::vector<std::string_view> requests;
+  for_each_line(text, [&](std::string_view line, std::size_t line_number) {
+    if (line.empty()) malformed(path, line_number, "a key expected, empty line found");
+    requests.push_back(line);
+  });
+  return requests;
+}
+
+void print_header() {
+  std::cout << std::setw(12) << "size" << std::setw(8) << "shards" << std::setw(12) << "requests"
+            << std::setw(12) << "hits" << std::setw(10) << "hit rate" << std::setw(14)
+            << "requests/s" << '\n';
+}
+
+// Sends all requests through one cache and prints its line of the table.
+template <class Key, class Request>
+void replay(const std::vector<Request>& requests, lockmap::LruOptions options, unsigned threads) {
+  lockmap::LruLockMap<Key, std::size_t> cache(options);
+  example::Progress progress("size " + std::to_string(options.max_size), requests.size());
+  // The threads take short runs of requests in turn, which keeps the order of the trace nearly as
+  // it was, so the hit rate too.
+  constexpr std::size_t run_length = 256;
+  std::atomic<std::size_t> next = 0;
+  const auto start = std::chrono::steady_clock::now();
+  example::run_threads(threads, [&](unsigned thread) {
+    for (;;) {
+      const std::size_t begin = next.fetch_add(run_length);
+      if (begin >= requests.size()) return;
+      const std::size_t end = std::min(begin + run_length, requests.size());
+      for (std::size_t i = begin; i < end; ++i) {
+        const std::size_t loaded_by = cache.get_or_insert_with(requests[i], [&] { return i; });
+        example::check(loaded_by < requests.size(), "the cached value is one that was loaded");
+      }
+      if (thread == 0) progress.update(begin);
+    }
+  });
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  progress.clear();
+
+  const lockmap::LruStats stats = cache.stats();
+  example::check(stats.hits + stats.misses == requests.size(), "every request hits or misses");
+  example::check(stats.insertions - stats.evictions == cache.size(),
+                 "what came and stayed is there");
+  example::check(cache.size() <= cache.max_size(), "the cache keeps its bound");
+
+  const auto count = static_cast<double>(requests.size());
+  std::cout << std::setw(12) << options.max_size << std::setw(8) << cache.shard_count()
+            << std::setw(12) << requests.size() << std::setw(12) << stats.hits << std::fixed
+            << std::setprecision(2) << std::setw(9)
+            << 100.0 * static_cast<double>(stats.hits) / count << '%' << std::setprecision(0)
+            << std::setw(14) << count / seconds.count() << std::endl;
+}
+
+struct Plan {
+  std::vector<std::uint64_t> sizes;
+  std::vector<std::uint64_t> shard_counts;
+  unsigned threads;
+};
+
+template <class Key, class Request>
+void replay_all(const std::vector<Request>& requests, const Plan& plan) {
+  print_header();
+  for (const auto size : plan.sizes) {
+    for (const auto shards : plan.shard_counts) {
+      replay<Key>(requests, {.max_size = size, .shard_count = shards}, plan.threads);
+    }
+  }
+}
+
+void replay_trace(const example::CommandLine& command_line) {
+  const std::string& path = command_line.files().front();
+  const bool is_lis = path.ends_with(".lis") || path.ends_with(".lis.zst");
+  const std::string format = command_line.text("--format", is_lis ? "lis" : "keys");
+  if (format != "lis" && format != "keys") {
+    throw example::InputError("--format: '" + format + "' is neither lis nor keys");
+  }
+  const Plan plan{
+      .sizes = command_line.numbers("--size", "1000", 1, std::numeric_limits<std::size_t>::max()),
+      .shard_counts = command_line.numbers("--shards", "0", 0, 65536),
+      .threads = static_cast<unsigned>(command_line.number("--threads", 1, 1, 1024))};
+
+  const std::string text = path.ends_with(".zst") ? read_zstd_file(path) : read_file(path);
+  if (text.empty()) throw example::InputError(path + ": no requests");
+  if (format == "lis") {
+    replay_all<std::uint64_t>(parse_lis(text, path), plan);
+  } else {
+    replay_all<std::string>(parse_keys(text, path), plan);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return example::run_program("cache_replay", [&] {
+    const example::CommandLine command_line(argc, argv,
+                                            {"--format", "--size", "--shards", "--threads"});
+    if (command_line.help()) {
+      std::cout << usage;
+      return 0;
+    }
+    if (command_line.files().empty()) {
+      std::cerr << usage;
+      return 2;
+    }
+    if (command_line.files().size() > 1) throw example::InputError("one trace at a time, please");
+    replay_trace(command_line);
+    return 0;
+  });
+}

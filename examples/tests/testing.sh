@@ -1,0 +1,50 @@
+# shellcheck shell=bash
+# What the example tests share. To be sourced by a test that got the directory of the binaries and
+# the source root as its arguments. Leaves $binaries, $source and $scratch (removed at the end).
+set -euo pipefail
+export LC_ALL=C # bytes are letters or not, and sorting is by bytes
+
+if [ $# -ne 2 ]; then
+  echo "usage: $0 DIRECTORY_OF_BINARIES SOURCE_ROOT" >&2
+  exit 2
+fi
+binaries=$(cd "$1" && pwd)
+# shellcheck disable=SC2034 # for the tests
+source=$(cd "$2" && pwd)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+fail() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+
+# expect_exit CODE PROGRAM ARGUMENTS...: runs a program and leaves $scratch/out and $scratch/err.
+expect_exit() {
+  local expected=$1 program=$2 code=0
+  shift 2
+  "$binaries/$program" "$@" > "$scratch/out" 2> "$scratch/err" < /dev/null || code=$?
+  [ "$code" -eq "$expected" ] ||
+    fail "$program $*: exit code $code, not $expected: $(head -c 1000 "$scratch/err")"
+}
+
+# expect_error TEXT PROGRAM ARGUMENTS...: bad input gives exit code 2, nothing on stdout and one line
+# on stderr that contains TEXT.
+expect_error() {
+  local text=$1
+  shift
+  expect_exit 2 "$@"
+  [ ! -s "$scratch/out" ] || fail "$*: an error, but output too"
+  [ "$(wc -l < "$scratch/err")" -eq 1 ] || fail "$*: not one line: $(cat "$scratch/err")"
+  grep -qF -e "$text" "$scratch/err" || fail "$*: no '$text' in: $(cat "$scratch/err")"
+}
+
+# expect_usage PROGRAM: how the programs explain themselves.
+expect_usage() {
+  expect_exit 0 "$1" --help
+  grep -q "^Usage: $1 " "$scratch/out" || fail "$1 --help: no usage on stdout"
+  [ ! -s "$scratch/err" ] || fail "$1 --help: something on stderr"
+  expect_exit 2 "$1"
+  grep -q "^Usage: $1 " "$scratch/err" || fail "$1 without arguments: no usage on stderr"
+  [ ! -s "$scratch/out" ] || fail "$1 without arguments: something on stdout"
+}
