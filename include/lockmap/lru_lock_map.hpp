@@ -78,6 +78,10 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   // the operation that evicted may hold its own key meanwhile. It may be called by several threads
   // at a time, and from the destructor of an Entry: an exception that leaves it ends in
   // std::terminate.
+  //
+  // Another thread may ask for the key, and load what the store has, just before the listener
+  // writes the evicted value back. So write back what can be applied in any order (what was added,
+  // or a value with its version), or serialise with the loader by a lock of the store.
   using EvictionListener = typename detail::LruOrder<Key, Value>::Listener;
 
   // Throws as the other constructor does.
