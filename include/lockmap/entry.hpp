@@ -146,8 +146,8 @@ class [[nodiscard]] Entry {
 
   // The value; if there is none, stores what `make()` returns first. `make` may use other keys of
   // the map. Throws what it throws; then there is still no value.
-  template <class F>
-  requires std::is_invocable_r_v<mapped_type, F> mapped_type& or_insert_with(F&& make) {
+  template <detail::MakerOf<mapped_type> F>
+  mapped_type& or_insert_with(F&& make) {
     if (!has_value()) {
       node_->construct_value_from(std::forward<F>(make));
       note_stored();
@@ -235,6 +235,7 @@ template <class Shard, class Hash, class KeyEqual>
 class [[nodiscard]] Batch {
  public:
   using Entry = lockmap::Entry<Shard>;
+  using key_type = typename Shard::key_type;
   using value_type = Entry;
   using size_type = std::size_t;
   using iterator = Entry*;
@@ -273,33 +274,32 @@ class [[nodiscard]] Batch {
 
   // The entry of a key; null if the batch does not hold it. Throws what the map's Hash and KeyEqual
   // throw. Linear in `size()`, comparing hashes.
-  template <class Q = typename Shard::key_type>
-  requires detail::LookupKey<Q, typename Shard::key_type, Hash, KeyEqual>
+  template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
   [[nodiscard]] Entry* find(const Q& key) {
     return const_cast<Entry*>(std::as_const(*this).find(key));
   }
-  template <class Q = typename Shard::key_type>
-  requires detail::LookupKey<Q, typename Shard::key_type, Hash, KeyEqual>
+  template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
   [[nodiscard]] const Entry* find(const Q& key) const {
-    return keys_->with_probe(key, [this](const auto& probe) -> const Entry* {
-      for (const Entry& entry : entries_) {
-        if (detail::NodeEqual<const KeyEqual&>{keys_->equal}(entry.node_, probe)) return &entry;
-      }
-      return nullptr;
-    });
+    const auto probe = keys_->probe(key);
+    const detail::NodeEqual<const KeyEqual&> is_node_of{keys_->equal};
+    for (const Entry& entry : entries_) {
+      if (is_node_of(entry.node_, probe)) return &entry;
+    }
+    return nullptr;
   }
 
   // Whether the batch holds a key. As `find`.
-  template <class Q = typename Shard::key_type>
-  requires detail::LookupKey<Q, typename Shard::key_type, Hash, KeyEqual>
-  [[nodiscard]] bool contains(const Q& key) const { return find(key) != nullptr; }
+  template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
+  [[nodiscard]] bool contains(const Q& key) const {
+    return find(key) != nullptr;
+  }
 
   // The entry of a key. Throws std::out_of_range if the batch does not hold it; else as `find`.
-  template <class Q = typename Shard::key_type>
-  requires detail::LookupKey<Q, typename Shard::key_type, Hash, KeyEqual>
-  [[nodiscard]] Entry& at(const Q& key) { return const_cast<Entry&>(std::as_const(*this).at(key)); }
-  template <class Q = typename Shard::key_type>
-  requires detail::LookupKey<Q, typename Shard::key_type, Hash, KeyEqual>
+  template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
+  [[nodiscard]] Entry& at(const Q& key) {
+    return const_cast<Entry&>(std::as_const(*this).at(key));
+  }
+  template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
   [[nodiscard]] const Entry& at(const Q& key) const {
     if (const Entry* const entry = find(key)) return *entry;
     throw std::out_of_range("lockmap: Batch::at: key " + detail::describe(key) +
@@ -310,7 +310,7 @@ class [[nodiscard]] Batch {
   template <class Key, class Value, class H, class E, class Allocator, class Order>
   friend class detail::ShardedMap;
 
-  using Keys = detail::Keys<typename Shard::key_type, Hash, KeyEqual>;
+  using Keys = detail::Keys<key_type, Hash, KeyEqual>;
 
   explicit Batch(const Keys& keys) noexcept : keys_(&keys) {}
 

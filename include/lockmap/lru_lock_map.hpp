@@ -131,8 +131,7 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   // -- Of the cache only -------------------------------------------------------------------------
 
   // `get` without making the key the most recently used one, and without counting in `stats`.
-  template <class Q = Key>
-  requires detail::LookupKey<Q, Key, Hash, KeyEqual>
+  template <detail::LookupKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] std::optional<Value> peek(const Q& key) const {
     return this->copy_of(key, detail::Touch::quiet);
   }

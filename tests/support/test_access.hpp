@@ -95,12 +95,11 @@ struct TestAccess {
   template <class Map, class Q, class F>
   static std::size_t with_node(const Map& map, const Q& key, const F& f) {
     const auto& base = base_of(map);
-    return base.keys_.with_probe(key, [&](const auto& probe) -> std::size_t {
-      auto& shard = base.shard_of(probe.hash);
-      typename Map::Base::Section section(shard);
-      const auto* node = shard.find(section, probe);
-      return node == nullptr ? 0 : f(shard, *node);
-    });
+    const auto probe = base.keys_.probe(key);
+    auto& shard = base.shard_of(probe.hash);
+    typename Map::Base::Section section(shard);
+    const auto* node = shard.find(section, probe);
+    return node == nullptr ? 0 : f(shard, *node);
   }
 
   static std::size_t count_waiters(const WaitList& waiters, const StateWord& word) {

@@ -128,37 +128,39 @@ inline constexpr bool looked_up_directly = std::same_as<Q, Key> ||
                                             (Transparent<Hash, KeyEqual> ||
                                              !std::convertible_to<const Q&, Key>));
 
-// What the shards' tables are asked for: a key, or what stands for one, and its hash.
-template <class Q>
+// What the shards' tables are asked for: a key, or what stands for one, and its hash. T is a const
+// reference to what the caller gave, or a Key that it was converted to.
+template <class T>
 struct Probe {
-  const Q& key;
+  T key;
   std::uint64_t hash;
 };
 
 // How a map tells keys apart.
 template <class Key, class Hash, class KeyEqual>
 struct Keys {
-  // Calls `f(probe, key)` with the probe for `q` and with what a key is to be constructed from,
-  // should one be stored: `q` itself, or the key that it was converted to. The one hash of an
-  // operation.
-  template <class Q, class F>
-  decltype(auto) with_key(Q&& q, F&& f) const {
+  // Hashes what an operation was given: the one hash of the operation.
+  template <class Q>
+  [[nodiscard]] auto probe(Q&& q) const {
     using Plain = std::remove_cvref_t<Q>;
     if constexpr (looked_up_directly<Plain, Key, Hash, KeyEqual>) {
-      const Probe<Plain> probe{q, hash_of(q)};
-      return f(probe, std::forward<Q>(q));
+      return Probe<const Plain&>{q, hash_of(q)};
     } else {
       Key key = static_cast<Key>(std::forward<Q>(q));
-      const Probe<Key> probe{key, hash_of(key)};
-      return f(probe, std::move(key));
+      const std::uint64_t hash = hash_of(key);
+      return Probe<Key>{std::move(key), hash};
     }
   }
 
-  // The same for operations that store no key: calls `f(probe)`.
-  template <class Q, class F>
-  decltype(auto) with_probe(const Q& q, F&& f) const {
-    return with_key(
-        q, [&f](const auto& probe, const auto& /*key*/) -> decltype(auto) { return f(probe); });
+  // What a key is to be constructed from, should one be stored: what the caller gave, unless `probe`
+  // has converted it.
+  template <class T, class Q>
+  [[nodiscard]] static constexpr decltype(auto) stored_key(Probe<T>& probe, Q&& q) noexcept {
+    if constexpr (std::is_reference_v<T>) {
+      return std::forward<Q>(q);
+    } else {
+      return std::move(probe.key);
+    }
   }
 
   template <class Q>
@@ -179,8 +181,8 @@ struct NodeHash {
   [[nodiscard]] std::size_t operator()(const Node* node) const noexcept {
     return static_cast<std::size_t>(node->hash);
   }
-  template <class Q>
-  [[nodiscard]] std::size_t operator()(const Probe<Q>& probe) const noexcept {
+  template <class T>
+  [[nodiscard]] std::size_t operator()(const Probe<T>& probe) const noexcept {
     return static_cast<std::size_t>(probe.hash);
   }
 };
@@ -192,8 +194,8 @@ struct NodeEqual {
   [[nodiscard]] bool operator()(const Node* a, const Node* b) const noexcept {
     return a == b;
   }
-  template <class Node, class Q>
-  [[nodiscard]] bool operator()(const Node* node, const Probe<Q>& probe) const {
+  template <class Node, class T>
+  [[nodiscard]] bool operator()(const Node* node, const Probe<T>& probe) const {
     return node->hash == probe.hash && static_cast<bool>(equal(node->key, probe.key));
   }
   KeyEqual equal;

@@ -16,6 +16,10 @@
 
 namespace lockmap::detail {
 
+// What makes a value when it is called.
+template <class F, class Value>
+concept MakerOf = std::is_invocable_r_v<Value, F>;
+
 // A node lives as long as the slab that it is part of. Its key lives while the node is in use, its
 // value while the key has one; both are made and ended by hand. `Links` is what the map's order
 // keeps in each node, a base class so that an order that keeps nothing takes no room.

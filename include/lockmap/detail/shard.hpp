@@ -166,14 +166,14 @@ class alignas(cache_line) Shard {
   using Position = typename Table::iterator;
 
   // Null if the key has no node.
-  template <class Q>
-  [[nodiscard]] Node* find(Section& section, const Probe<Q>& probe) {
+  template <class T>
+  [[nodiscard]] Node* find(Section& section, const Probe<T>& probe) {
     const Position position = find_position(section, probe);
     return position == absent() ? nullptr : *position;
   }
 
-  template <class Q>
-  [[nodiscard]] Position find_position(Section& /*section*/, const Probe<Q>& probe) {
+  template <class T>
+  [[nodiscard]] Position find_position(Section& /*section*/, const Probe<T>& probe) {
     return table_.find(probe);
   }
   [[nodiscard]] Position absent() { return table_.end(); }
@@ -186,8 +186,8 @@ class alignas(cache_line) Shard {
   // Finds the key's node or makes one, from `key`, that has neither value nor pin: before the
   // section is left it must get one of them or be discarded (I4). One probe. Throws what the
   // allocator, KeyEqual or the key's constructor throws; then nothing has changed.
-  template <class Q, class K>
-  [[nodiscard]] Found find_or_make(Section& /*section*/, const Probe<Q>& probe, K&& key) {
+  template <class T, class K>
+  [[nodiscard]] Found find_or_make(Section& /*section*/, const Probe<T>& probe, K&& key) {
     // Before the table makes room for the node: from there on nothing may throw.
     slab_.prepare_take();
     Node* made = nullptr;

@@ -86,6 +86,11 @@ class ShardArray {
   Shard* shards_ = nullptr;
 };
 
+// What `batch_lock` takes: anything that a key can be constructed from, many times.
+template <class Range, class Key>
+concept RangeOf = std::ranges::input_range<Range> &&
+    std::constructible_from<Key, std::ranges::range_reference_t<Range>>;
+
 // What the two maps offer is documented there: lock_map.hpp, lru_lock_map.hpp. How keys are locked:
 // shard.hpp.
 template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Order>
@@ -117,116 +122,106 @@ class ShardedMap {
 
   // -- One key -----------------------------------------------------------------------------------
 
-  template <class Q = Key>
-  requires LookupKey<Q, Key, Hash, KeyEqual>
-  [[nodiscard]] std::optional<Value> get(const Q& key) const { return copy_of(key, Touch::lookup); }
+  template <LookupKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] std::optional<Value> get(const Q& key) const {
+    return copy_of(key, Touch::lookup);
+  }
 
-  template <class Q = Key>
-  requires LookupKey<Q, Key, Hash, KeyEqual>
+  template <LookupKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] bool contains(const Q& key) const {
-    return keys_.with_probe(key, [&](const auto& probe) {
-      Shard& shard = shard_of(probe.hash);
-      Section section(shard);
-      Node* const node = shard.find(section, probe);
-      if (node == nullptr) {
-        shard.miss(section, Touch::lookup);
-        return false;
-      }
-      if (!Shard::is_pinned(*node)) {  // has a value, then (I4)
-        shard.touch(section, *node, Touch::lookup, true);
-        return true;
-      }
-      return lock(shard, section, {node}, Touch::lookup).has_value();
-    });
-  }
-
-  template <class Q = Key>
-  requires StoredKey<Q, Key, Hash, KeyEqual> std::optional<Value> insert(Q&& key, Value value) {
-    using Result = std::optional<Value>;
-    return keys_.with_key(
-        std::forward<Q>(key), [&](const auto& probe, auto&& stored_key) -> Result {
-          Shard& shard = shard_of(probe.hash);
-          Section section(shard);
-          const Found found =
-              shard.find_or_make(section, probe, std::forward<decltype(stored_key)>(stored_key));
-          if (found.made) {
-            store_first(shard, section, *found.node, std::move(value));
-            return std::nullopt;
-          }
-          if constexpr (copied_in_place<Value>) {
-            if (!Shard::is_pinned(*found.node)) {
-              std::optional<Value> previous(found.node->value);
-              found.node->construct_value(value);
-              shard.touch(section, *found.node, Touch::use, true);
-              return previous;
-            }
-          }
-          return lock(shard, section, found, Touch::use).insert(std::move(value));
-        });
-  }
-
-  template <class Q = Key>
-  requires StoredKey<Q, Key, Hash, KeyEqual>
-  bool try_insert(Q&& key, Value value) {
-    return keys_.with_key(std::forward<Q>(key), [&](const auto& probe, auto&& stored_key) {
-      Shard& shard = shard_of(probe.hash);
-      Section section(shard);
-      const Found found =
-          shard.find_or_make(section, probe, std::forward<decltype(stored_key)>(stored_key));
-      if (found.made) {
-        store_first(shard, section, *found.node, std::move(value));
-        return true;
-      }
-      if (!Shard::is_pinned(*found.node)) {  // has a value, then (I4)
-        shard.touch(section, *found.node, Touch::use, true);
-        return false;
-      }
-      Entry entry = lock(shard, section, found, Touch::use);
-      if (entry.has_value()) return false;
-      entry.insert(std::move(value));
+    const auto probe = keys_.probe(key);
+    Shard& shard = shard_of(probe.hash);
+    Section section(shard);
+    Node* const node = shard.find(section, probe);
+    if (node == nullptr) {
+      shard.miss(section, Touch::lookup);
+      return false;
+    }
+    if (!Shard::is_pinned(*node)) {  // has a value, then (I4)
+      shard.touch(section, *node, Touch::lookup, true);
       return true;
-    });
+    }
+    return lock(shard, section, {node}, Touch::lookup).has_value();
   }
 
-  template <class Q = Key>
-  requires LookupKey<Q, Key, Hash, KeyEqual> std::optional<Value> remove(const Q& key) {
-    return keys_.with_probe(key, [&](const auto& probe) -> std::optional<Value> {
-      Shard& shard = shard_of(probe.hash);
-      Section section(shard);
-      const auto position = shard.find_position(section, probe);
-      if (position == shard.absent()) return std::nullopt;
-      Node& node = **position;
-      if constexpr (std::is_nothrow_move_constructible_v<Value>) {
-        if (!Shard::is_pinned(node)) {
-          shard.unlink(section, position);
-          if constexpr (copied_in_place<Value> && Node::trivially_ended) {
-            std::optional<Value> removed(node.value);
-            shard.recycle(section, &node);
-            return removed;
-          } else {
-            section.leave();
-            std::optional<Value> removed(std::move(node.value));
-            shard.end_nodes(&node);
-            return removed;
-          }
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  std::optional<Value> insert(Q&& key, Value value) {
+    auto probe = keys_.probe(std::forward<Q>(key));
+    Shard& shard = shard_of(probe.hash);
+    Section section(shard);
+    const Found found = find_or_make(shard, section, probe, std::forward<Q>(key));
+    if (found.made) {
+      store_first(shard, section, *found.node, std::move(value));
+      return std::nullopt;
+    }
+    if constexpr (copied_in_place<Value>) {
+      if (!Shard::is_pinned(*found.node)) {
+        std::optional<Value> previous(found.node->value);
+        found.node->construct_value(value);
+        shard.touch(section, *found.node, Touch::use, true);
+        return previous;
+      }
+    }
+    return lock(shard, section, found, Touch::use).insert(std::move(value));
+  }
+
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  bool try_insert(Q&& key, Value value) {
+    auto probe = keys_.probe(std::forward<Q>(key));
+    Shard& shard = shard_of(probe.hash);
+    Section section(shard);
+    const Found found = find_or_make(shard, section, probe, std::forward<Q>(key));
+    if (found.made) {
+      store_first(shard, section, *found.node, std::move(value));
+      return true;
+    }
+    if (!Shard::is_pinned(*found.node)) {  // has a value, then (I4)
+      shard.touch(section, *found.node, Touch::use, true);
+      return false;
+    }
+    Entry entry = lock(shard, section, found, Touch::use);
+    if (entry.has_value()) return false;
+    entry.insert(std::move(value));
+    return true;
+  }
+
+  template <LookupKey<Key, Hash, KeyEqual> Q = Key>
+  std::optional<Value> remove(const Q& key) {
+    const auto probe = keys_.probe(key);
+    Shard& shard = shard_of(probe.hash);
+    Section section(shard);
+    const auto position = shard.find_position(section, probe);
+    if (position == shard.absent()) return std::nullopt;
+    Node& node = **position;
+    if constexpr (std::is_nothrow_move_constructible_v<Value>) {
+      if (!Shard::is_pinned(node)) {
+        shard.unlink(section, position);
+        if constexpr (copied_in_place<Value> && Node::trivially_ended) {
+          std::optional<Value> removed(node.value);
+          shard.recycle(section, &node);
+          return removed;
+        } else {
+          section.leave();
+          std::optional<Value> removed(std::move(node.value));
+          shard.end_nodes(&node);
+          return removed;
         }
       }
-      return lock(shard, section, {&node}, Touch::quiet).remove();
-    });
+    }
+    return lock(shard, section, {&node}, Touch::quiet).remove();
   }
 
-  template <class Q = Key>
-  requires StoredKey<Q, Key, Hash, KeyEqual>
-  [[nodiscard]] Entry entry(Q&& key) { return *lock_entry(std::forward<Q>(key), NoDeadline{}); }
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] Entry entry(Q&& key) {
+    return *lock_entry(std::forward<Q>(key), NoDeadline{});
+  }
 
-  template <class Q = Key>
-  requires StoredKey<Q, Key, Hash, KeyEqual>
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] std::optional<Entry> try_entry(Q&& key) {
     return lock_entry(std::forward<Q>(key), Immediately{});
   }
 
-  template <class Q = Key, class Rep, class Period>
-  requires StoredKey<Q, Key, Hash, KeyEqual>
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key, class Rep, class Period>
   [[nodiscard]] std::optional<Entry> try_entry_for(
       Q&& key, const std::chrono::duration<Rep, Period>& limit) {
     using Clock = std::chrono::steady_clock;
@@ -240,37 +235,32 @@ class ShardedMap {
                            Clock::now() + std::chrono::ceil<Clock::duration>(limit));
   }
 
-  template <class Q = Key, class Clock, class Duration>
-  requires StoredKey<Q, Key, Hash, KeyEqual>
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key, class Clock, class Duration>
   [[nodiscard]] std::optional<Entry> try_entry_until(
       Q&& key, const std::chrono::time_point<Clock, Duration>& time) {
     return lock_entry(std::forward<Q>(key), Deadline<Clock, Duration>{time});
   }
 
-  template <class Q = Key, class F>
-  requires StoredKey<Q, Key, Hash, KeyEqual> && std::is_invocable_r_v<Value, F> Value
-  get_or_insert_with(Q&& key, F&& make) {
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key, MakerOf<Value> F>
+  Value get_or_insert_with(Q&& key, F&& make) {
     static_assert(std::copy_constructible<Value>,
                   "lockmap: get_or_insert_with returns a copy, so Value must be copyable");
-    return keys_.with_key(std::forward<Q>(key), [&](const auto& probe, auto&& stored_key) -> Value {
-      Shard& shard = shard_of(probe.hash);
-      Section section(shard);
-      const Found found =
-          shard.find_or_make(section, probe, std::forward<decltype(stored_key)>(stored_key));
-      if constexpr (copied_in_place<Value>) {
-        if (!found.made && !Shard::is_pinned(*found.node)) {
-          shard.touch(section, *found.node, Touch::lookup, true);
-          return found.node->value;
-        }
+    auto probe = keys_.probe(std::forward<Q>(key));
+    Shard& shard = shard_of(probe.hash);
+    Section section(shard);
+    const Found found = find_or_make(shard, section, probe, std::forward<Q>(key));
+    if constexpr (copied_in_place<Value>) {
+      if (!found.made && !Shard::is_pinned(*found.node)) {
+        shard.touch(section, *found.node, Touch::lookup, true);
+        return found.node->value;
       }
-      return lock(shard, section, found, Touch::lookup).or_insert_with(std::forward<F>(make));
-    });
+    }
+    return lock(shard, section, found, Touch::lookup).or_insert_with(std::forward<F>(make));
   }
 
   // -- Several keys ------------------------------------------------------------------------------
 
-  template <std::ranges::input_range Range, class Less = std::less<>>
-  requires std::constructible_from<Key, std::ranges::range_reference_t<Range>>
+  template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(Range&& keys, Less less = {}) {
     return *lock_batch(sorted(std::forward<Range>(keys), less), NoDeadline{});
   }
@@ -279,8 +269,7 @@ class ShardedMap {
     return *lock_batch(sorted(keys, less), NoDeadline{});
   }
 
-  template <std::ranges::input_range Range, class Less = std::less<>>
-  requires std::constructible_from<Key, std::ranges::range_reference_t<Range>>
+  template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock(Range&& keys, Less less = {}) {
     return lock_batch(sorted(std::forward<Range>(keys), less), Immediately{});
   }
@@ -292,14 +281,13 @@ class ShardedMap {
 
   // -- All keys ----------------------------------------------------------------------------------
 
-  template <class F>
-  requires std::invocable<F&, const Key&, const Value&>
+  template <std::invocable<const Key&, const Value&> F>
   void for_each(F f) const {
     visit_all([&f](Entry& entry) { std::invoke(f, entry.key(), std::as_const(*entry)); });
   }
 
-  template <class F>
-  requires std::predicate<F&, const Key&, Value&> size_type retain(F f) {
+  template <std::predicate<const Key&, Value&> F>
+  size_type retain(F f) {
     size_type removed = 0;
     visit_all([&](Entry& entry) {
       if (std::invoke(f, entry.key(), *entry)) return;
@@ -369,32 +357,40 @@ class ShardedMap {
   [[nodiscard]] std::optional<Value> copy_of(const Q& key, Touch touch) const {
     static_assert(std::copy_constructible<Value>,
                   "lockmap: get returns a copy, so Value must be copyable; use entry instead");
-    return keys_.with_probe(key, [&](const auto& probe) -> std::optional<Value> {
-      Shard& shard = shard_of(probe.hash);
-      Section section(shard);
-      Node* const node = shard.find(section, probe);
-      if (node == nullptr) {
-        shard.miss(section, touch);
-        return std::nullopt;
+    const auto probe = keys_.probe(key);
+    Shard& shard = shard_of(probe.hash);
+    Section section(shard);
+    Node* const node = shard.find(section, probe);
+    if (node == nullptr) {
+      shard.miss(section, touch);
+      return std::nullopt;
+    }
+    if constexpr (copied_in_place<Value>) {
+      if (!Shard::is_pinned(*node)) {
+        shard.touch(section, *node, touch, true);
+        return node->value;
       }
-      if constexpr (copied_in_place<Value>) {
-        if (!Shard::is_pinned(*node)) {
-          shard.touch(section, *node, touch, true);
-          return node->value;
-        }
-      }
-      const Entry entry = lock(shard, section, {node}, touch);
-      if (!entry.has_value()) return std::nullopt;
-      return *entry;
-    });
+    }
+    const Entry entry = lock(shard, section, {node}, touch);
+    if (!entry.has_value()) return std::nullopt;
+    return *entry;
   }
 
  private:
   friend struct TestAccess;
 
+  using MapKeys = Keys<Key, Hash, KeyEqual>;
+
   [[nodiscard]] Shard& shard_of(std::uint64_t hash) const noexcept {
     const std::span<Shard> all = shards();
     return all[shard_index(hash, all.size())];
+  }
+
+  // `key` is what `probe` was made from.
+  template <class T, class Q>
+  [[nodiscard]] static Found find_or_make(Shard& shard, Section& section, Probe<T>& probe,
+                                          Q&& key) {
+    return shard.find_or_make(section, probe, MapKeys::stored_key(probe, std::forward<Q>(key)));
   }
 
   static void store_first(Shard& shard, Section& section, Node& node, Value&& value) {
@@ -418,27 +414,20 @@ class ShardedMap {
 
   template <class Q, class D>
   [[nodiscard]] std::optional<Entry> lock_entry(Q&& key, const D& deadline) {
-    return keys_.with_key(std::forward<Q>(key), [&](const auto& probe, auto&& stored_key) {
-      Shard& shard = shard_of(probe.hash);
-      Section section(shard);
-      const Found found =
-          shard.find_or_make(section, probe, std::forward<decltype(stored_key)>(stored_key));
-      return lock(shard, section, found, Touch::use, deadline);
-    });
+    auto probe = keys_.probe(std::forward<Q>(key));
+    Shard& shard = shard_of(probe.hash);
+    Section section(shard);
+    const Found found = find_or_make(shard, section, probe, std::forward<Q>(key));
+    return lock(shard, section, found, Touch::use, deadline);
   }
-
-  struct HashedKey {
-    Key key;
-    std::uint64_t hash;
-  };
 
   // The keys of a batch, in the order in which they are to be locked.
   template <class Range, class Less>
-  [[nodiscard]] std::vector<HashedKey> sorted(Range&& range, Less& less) const {
+  [[nodiscard]] std::vector<Probe<Key>> sorted(Range&& range, Less& less) const {
     static_assert(std::predicate<Less&, const Key&, const Key&>,
                   "lockmap: batch_lock takes keys in sorted order, and these cannot be compared by "
                   "std::less<>: pass a comparator as the second argument");
-    std::vector<HashedKey> keys;
+    std::vector<Probe<Key>> keys;
     if constexpr (std::ranges::sized_range<Range>) keys.reserve(std::ranges::size(range));
     for (auto&& element : range) {
       Key key(std::forward<decltype(element)>(element));
@@ -446,7 +435,7 @@ class ShardedMap {
       keys.push_back({std::move(key), hash});
     }
     if constexpr (std::predicate<Less&, const Key&, const Key&>) {  // else one error is enough
-      std::sort(keys.begin(), keys.end(), [&less](const HashedKey& a, const HashedKey& b) {
+      std::sort(keys.begin(), keys.end(), [&less](const Probe<Key>& a, const Probe<Key>& b) {
         return static_cast<bool>(less(a.key, b.key));
       });
     }
@@ -455,14 +444,13 @@ class ShardedMap {
 
   // Empty if the deadline was too early for one of the keys.
   template <class D>
-  [[nodiscard]] std::optional<Batch> lock_batch(std::vector<HashedKey> keys, const D& deadline) {
+  [[nodiscard]] std::optional<Batch> lock_batch(std::vector<Probe<Key>> keys, const D& deadline) {
     std::optional<Batch> batch(Batch{keys_});
     batch->entries_.reserve(keys.size());
-    for (HashedKey& hashed : keys) {
-      Shard& shard = shard_of(hashed.hash);
+    for (Probe<Key>& probe : keys) {
+      Shard& shard = shard_of(probe.hash);
       Section section(shard);
-      const Found found =
-          shard.find_or_make(section, Probe<Key>{hashed.key, hashed.hash}, std::move(hashed.key));
+      const Found found = shard.find_or_make(section, probe, std::move(probe.key));
       // Duplicates are neighbours, unless KeyEqual is coarser than the order.
       if (Shard::is_held_by_this_thread(*found.node) && batch->holds(*found.node)) continue;
       std::optional<Entry> entry = lock(shard, section, found, Touch::use, deadline);
@@ -493,7 +481,7 @@ class ShardedMap {
     }
   }
 
-  Keys<Key, Hash, KeyEqual> keys_;
+  MapKeys keys_;
   ShardArray<Shard> shards_;
 };
 
