@@ -132,8 +132,17 @@ class [[nodiscard]] Entry {
   // constructor throws; then there is no value.
   template <class... Args>
   mapped_type& emplace(Args&&... args) {
-    reset();
-    construct(std::forward<Args>(args)...);
+    if (!has_value()) {
+      construct(std::forward<Args>(args)...);
+      return node_->value;
+    }
+    node_->destroy_value();
+    try {
+      node_->construct_value(std::forward<Args>(args)...);
+    } catch (...) {
+      note_removed();
+      throw;
+    }
     return node_->value;
   }
 
@@ -170,9 +179,7 @@ class [[nodiscard]] Entry {
   }
 
   // Releases the key before the entry dies.
-  void unlock() noexcept {
-    if (node_ != nullptr) shard_->release(*std::exchange(node_, nullptr), has_value_);
-  }
+  void unlock() noexcept { release(false); }
 
  private:
   template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Order>
@@ -189,6 +196,11 @@ class [[nodiscard]] Entry {
   [[nodiscard]] Node& node() const noexcept {
     LOCKMAP_ASSERT(node_ != nullptr);
     return *node_;
+  }
+
+  // `keep`: for an operation that stored a value here (see Shard::release).
+  void release(bool keep) noexcept {
+    if (node_ != nullptr) shard_->release(*std::exchange(node_, nullptr), has_value_, keep);
   }
 
   template <class... Args>

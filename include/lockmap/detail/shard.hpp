@@ -143,6 +143,7 @@ class alignas(cache_line) Shard {
 
     LOCKMAP_NOINLINE void leave_slow() noexcept {
       Node* const evicted = std::exchange(evicted_, nullptr);
+      evicted_end_ = &evicted_;
       Node* const ended = std::exchange(ended_, nullptr);
       Waiter* const to_wake = std::exchange(to_wake_, nullptr);
       shard_.mutex_.unlock();
@@ -156,8 +157,9 @@ class alignas(cache_line) Shard {
 
     Shard& shard_;
     bool inside_ = false;
-    Node* evicted_ = nullptr;  // a list of nodes with values
-    Node* ended_ = nullptr;    // one node without
+    Node* evicted_ = nullptr;  // a list of nodes with values, from the first that was evicted
+    Node** evicted_end_ = &evicted_;
+    Node* ended_ = nullptr;  // one node without
     Waiter* to_wake_ = nullptr;
   };
 
@@ -283,8 +285,10 @@ class alignas(cache_line) Shard {
     return node.state.load(std::memory_order_relaxed).has_value();
   }
 
-  // Lets go of the key. `has_value` says whether the holder leaves a value there.
-  void release(Node& node, bool has_value) noexcept {
+  // Lets go of the key. `has_value` says whether the holder leaves a value there. If the release
+  // has to evict, it passes over this key if `keep` says so: for an operation that has just stored
+  // a value there.
+  void release(Node& node, bool has_value, bool keep) noexcept {
     ThisThread::key_released();
     State state = node.state.load(std::memory_order_relaxed);
     LOCKMAP_ASSERT(state.locked_by(ThisThread::id()));
@@ -293,7 +297,7 @@ class alignas(cache_line) Shard {
         return;
       }
     }
-    release_slow(node, has_value);
+    release_slow(node, has_value, keep);
   }
 
   // The holder has stored a value where there was none, or removed one.
@@ -523,7 +527,7 @@ class alignas(cache_line) Shard {
     }
   }
 
-  LOCKMAP_NOINLINE void release_slow(Node& node, bool has_value) noexcept {
+  LOCKMAP_NOINLINE void release_slow(Node& node, bool has_value, bool keep) noexcept {
     Section section(*this);
     const State state = node.state.load(std::memory_order_relaxed);
     if (!has_value && state.pins() == 1) {
@@ -542,7 +546,7 @@ class alignas(cache_line) Shard {
       }
       node.state.store(released, std::memory_order_release);
     }
-    if (state.evict_on_release()) shrink(section, nullptr);  // I9
+    if (state.evict_on_release()) shrink(section, keep ? &node : nullptr);  // I9
   }
 
   void give_up_pin(Section& section, Node& node) noexcept {
@@ -598,7 +602,9 @@ class alignas(cache_line) Shard {
         return;
       }
     }
-    node.next = std::exchange(section.evicted_, &node);
+    node.next = nullptr;
+    *section.evicted_end_ = &node;
+    section.evicted_end_ = &node.next;
   }
 
   void end_evicted(Node* first) noexcept {

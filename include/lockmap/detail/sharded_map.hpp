@@ -162,7 +162,10 @@ class ShardedMap {
         return previous;
       }
     }
-    return lock(shard, section, found, Touch::use).insert(std::move(value));
+    Entry entry = lock(shard, section, found, Touch::use);
+    std::optional<Value> previous = entry.insert(std::move(value));
+    entry.release(true);
+    return previous;
   }
 
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
@@ -182,6 +185,7 @@ class ShardedMap {
     Entry entry = lock(shard, section, found, Touch::use);
     if (entry.has_value()) return false;
     entry.insert(std::move(value));
+    entry.release(true);
     return true;
   }
 
@@ -255,7 +259,10 @@ class ShardedMap {
         return found.node->value;
       }
     }
-    return lock(shard, section, found, Touch::lookup).or_insert_with(std::forward<F>(make));
+    Entry entry = lock(shard, section, found, Touch::lookup);
+    Value value = entry.or_insert_with(std::forward<F>(make));
+    entry.release(true);
+    return value;
   }
 
   // -- Several keys ------------------------------------------------------------------------------
@@ -376,6 +383,20 @@ class ShardedMap {
     return *entry;
   }
 
+  // Locks the key of a node, evicts if the node was made for it, and leaves the section. Empty if
+  // the deadline was too early.
+  template <class D>
+  [[nodiscard]] static std::optional<Entry> lock(Shard& shard, Section& section, Found found,
+                                                 Touch touch, const D& deadline) {
+    if (!shard.lock_key(section, *found.node, touch, deadline)) return std::nullopt;
+    if (found.made) shard.shrink(section, found.node);
+    section.leave();
+    return Entry(shard, *found.node);
+  }
+  [[nodiscard]] static Entry lock(Shard& shard, Section& section, Found found, Touch touch) {
+    return *lock(shard, section, found, touch, NoDeadline{});
+  }
+
  private:
   friend struct TestAccess;
 
@@ -396,20 +417,6 @@ class ShardedMap {
   static void store_first(Shard& shard, Section& section, Node& node, Value&& value) {
     shard.store_first(section, node, std::move(value));
     shard.shrink(section, &node);
-  }
-
-  // Locks the key of a node, evicts if the node was made for it, and leaves the section. Empty if
-  // the deadline was too early.
-  template <class D>
-  [[nodiscard]] static std::optional<Entry> lock(Shard& shard, Section& section, Found found,
-                                                 Touch touch, const D& deadline) {
-    if (!shard.lock_key(section, *found.node, touch, deadline)) return std::nullopt;
-    if (found.made) shard.shrink(section, found.node);
-    section.leave();
-    return Entry(shard, *found.node);
-  }
-  [[nodiscard]] static Entry lock(Shard& shard, Section& section, Found found, Touch touch) {
-    return *lock(shard, section, found, touch, NoDeadline{});
   }
 
   template <class Q, class D>

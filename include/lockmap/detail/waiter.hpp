@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <ratio>
 
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/state_word.hpp"
@@ -20,8 +21,23 @@ struct NoDeadline {
 // ... until a point in time of any clock that std::condition_variable takes, ...
 template <class Clock, class Duration>
 struct Deadline {
-  [[nodiscard]] bool expired() const { return Clock::now() >= time; }
+  // Comparing times may convert them to the finer of their units, in which one that is far away need
+  // not fit. Doubles say which are far away.
+  [[nodiscard]] bool is_far() const { return distance() > far; }
+  [[nodiscard]] bool expired() const {
+    const Hours hours = distance();
+    return hours > far ? false : hours < -far || Clock::now() >= time;
+  }
+
   std::chrono::time_point<Clock, Duration> time;
+
+ private:
+  using Hours = std::chrono::duration<double, std::ratio<3600>>;
+  static constexpr Hours far{24};
+
+  [[nodiscard]] Hours distance() const {
+    return Hours(time.time_since_epoch()) - Hours(Clock::now().time_since_epoch());
+  }
 };
 
 // ... or not at all.
@@ -75,11 +91,9 @@ class Waiter {
   bool sleep(const Deadline<Clock, Duration>& deadline) {
     std::unique_lock lock(parker_.mutex);
     while (!woken_) {
-      const auto now = Clock::now();
-      if (now >= deadline.time) return false;
-      if (is_far(deadline.time, now)) {
-        // A conversion of a time that far away could overflow; asking again every hour cannot.
-        parker_.condition.wait_for(lock, std::chrono::hours(1));
+      if (deadline.expired()) return false;
+      if (deadline.is_far()) {
+        parker_.condition.wait_for(lock, std::chrono::hours(1));  // then it is less far
       } else {
         parker_.condition.wait_until(lock, deadline.time);
       }
@@ -93,12 +107,6 @@ class Waiter {
   friend struct TestAccess;
 
   static constexpr std::chrono::milliseconds patience{1};
-
-  template <class Time, class Now>
-  [[nodiscard]] static bool is_far(const Time& time, const Now& now) noexcept {
-    using Hours = std::chrono::duration<double, std::ratio<3600>>;
-    return Hours(time.time_since_epoch()) - Hours(now.time_since_epoch()) > Hours(24);
-  }
 
   const StateWord* word_;
   ThreadId thread_;
