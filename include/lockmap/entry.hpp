@@ -47,7 +47,8 @@ class [[nodiscard]] Entry {
   Entry(Entry&& other) noexcept
       : shard_(other.shard_),
         node_(std::exchange(other.node_, nullptr)),
-        has_value_(other.has_value_) {}
+        has_value_(other.has_value_),
+        keep_(other.keep_) {}
   // Releases the key that this entry holds, then takes over the other's.
   Entry& operator=(Entry&& other) noexcept {
     if (this != &other) {
@@ -55,6 +56,7 @@ class [[nodiscard]] Entry {
       shard_ = other.shard_;
       node_ = std::exchange(other.node_, nullptr);
       has_value_ = other.has_value_;
+      keep_ = other.keep_;
     }
     return *this;
   }
@@ -108,24 +110,24 @@ class [[nodiscard]] Entry {
   // Stores a value and returns the previous one. Throws what the value's move throws; then the
   // previous value is in place again (lost only if moving it back throws as well).
   std::optional<mapped_type> insert(mapped_type value) {
+    std::optional<mapped_type> previous;
     if (!has_value()) {
       construct(std::move(value));
-      return std::nullopt;
-    }
-    std::optional<mapped_type> previous(std::move(node_->value));
-    if constexpr (std::is_nothrow_move_constructible_v<mapped_type>) {
-      node_->destroy_value();
-      node_->construct_value(std::move(value));
     } else {
+      previous.emplace(std::move(node_->value));
       node_->destroy_value();
-      try {
+      if constexpr (std::is_nothrow_move_constructible_v<mapped_type>) {
         node_->construct_value(std::move(value));
-      } catch (...) {
-        restore(*previous);
-        throw;
+      } else {
+        try {
+          node_->construct_value(std::move(value));
+        } catch (...) {
+          restore(*previous);
+          throw;
+        }
       }
     }
-    return previous;
+    return previous;  // never moved: a move that throws would lose it
   }
 
   // Constructs a value in place, after destroying the one that is there. Throws what the
@@ -166,9 +168,11 @@ class [[nodiscard]] Entry {
 
   // Removes the value and returns it. Throws what its move throws; then it is still there.
   std::optional<mapped_type> remove() {
-    if (!has_value()) return std::nullopt;
-    std::optional<mapped_type> previous(std::move(node_->value));
-    reset();
+    std::optional<mapped_type> previous;
+    if (has_value()) {
+      previous.emplace(std::move(node_->value));
+      reset();
+    }
     return previous;
   }
 
@@ -179,7 +183,9 @@ class [[nodiscard]] Entry {
   }
 
   // Releases the key before the entry dies.
-  void unlock() noexcept { release(false); }
+  void unlock() noexcept {
+    if (node_ != nullptr) shard_->release(*std::exchange(node_, nullptr), has_value_, keep_);
+  }
 
  private:
   template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Order>
@@ -196,11 +202,6 @@ class [[nodiscard]] Entry {
   [[nodiscard]] Node& node() const noexcept {
     LOCKMAP_ASSERT(node_ != nullptr);
     return *node_;
-  }
-
-  // `keep`: for an operation that stored a value here (see Shard::release).
-  void release(bool keep) noexcept {
-    if (node_ != nullptr) shard_->release(*std::exchange(node_, nullptr), has_value_, keep);
   }
 
   template <class... Args>
@@ -236,8 +237,9 @@ class [[nodiscard]] Entry {
   }
 
   Shard* shard_;
-  Node* node_;      // null after a move and after `unlock`
-  bool has_value_;  // the truth while the key is locked; the release writes it to the state word
+  Node* node_;         // null after a move and after `unlock`
+  bool has_value_;     // the truth while the key is locked; the release writes it to the state word
+  bool keep_ = false;  // see Shard::release
 };
 
 // The guards of several keys, as a range of Entry in the order in which they were taken. The name
@@ -284,7 +286,7 @@ class [[nodiscard]] Batch {
     return entries_[index];
   }
 
-  // The entry of a key; null if the batch does not hold it. Throws what the map's Hash and KeyEqual
+  // The entry of a key; null if the batch does not hold it, or not any more. Throws what the map's Hash and KeyEqual
   // throw. Linear in `size()`, comparing hashes.
   template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
   [[nodiscard]] Entry* find(const Q& key) {
@@ -293,9 +295,9 @@ class [[nodiscard]] Batch {
   template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
   [[nodiscard]] const Entry* find(const Q& key) const {
     const auto probe = keys_->probe(key);
-    const detail::NodeEqual<const KeyEqual&> is_node_of{keys_->equal};
+    const detail::NodeEqual<KeyEqual> is_node_of{&keys_->equal};
     for (const Entry& entry : entries_) {
-      if (is_node_of(entry.node_, probe)) return &entry;
+      if (entry.node_ != nullptr && is_node_of(entry.node_, probe)) return &entry;
     }
     return nullptr;
   }

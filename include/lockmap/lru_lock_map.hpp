@@ -144,10 +144,11 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   std::optional<std::pair<Key, Value>> pop_lru() {
     const auto shards = this->shards();
     const std::size_t start = next_to_pop_.fetch_add(1, std::memory_order_relaxed);
-    for (std::size_t i = 0; i < shards.size(); ++i) {
-      if (auto popped = pop_lru_of(shards[(start + i) % shards.size()])) return popped;
+    std::optional<std::pair<Key, Value>> popped;
+    for (std::size_t i = 0; i < shards.size() && !popped.has_value(); ++i) {
+      Base::pop_oldest(shards[(start + i) % shards.size()], popped);
     }
-    return std::nullopt;
+    return popped;
   }
 
   // The bound.
@@ -166,10 +167,7 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
                                   detail::describe(max_size));
     }
     set_bounds(max_size);
-    for (Shard& shard : this->shards()) {
-      Section section(shard);
-      shard.shrink(section, nullptr);
-    }
+    shrink();
   }
 
   // From now on an operation evicts at most `max_evict` keys of a shard. Waits for no key. Throws
@@ -180,6 +178,7 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
       Section section(shard);
       shard.order(section).set_max_evict(max_evict);
     }
+    shrink();
   }
 
   // What happened since construction. While other threads use the cache, the sum of what the shards
@@ -196,7 +195,6 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   }
 
  private:
-  using typename Base::Node;
   using typename Base::Section;
   using typename Base::Shard;
 
@@ -220,6 +218,13 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
     }
   }
 
+  void shrink() {
+    for (Shard& shard : this->shards()) {
+      Section section(shard);
+      shard.shrink(section, nullptr);
+    }
+  }
+
   // Divides the bound among the shards: the parts add up to exactly `max_size`.
   void set_bounds(std::size_t max_size) {
     const std::lock_guard lock(bounds_mutex_);  // so that two calls do not mix their parts
@@ -230,30 +235,6 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
       shards[i].order(section).set_bound(part);
     }
     max_size_.store(max_size, std::memory_order_relaxed);
-  }
-
-  static std::optional<std::pair<Key, Value>> pop_lru_of(Shard& shard) {
-    using Popped = std::optional<std::pair<Key, Value>>;
-    Section section(shard);
-    Node* const node = shard.oldest_unpinned(section);
-    if (node == nullptr) return std::nullopt;
-    if constexpr (std::is_nothrow_move_constructible_v<Key> &&
-                  std::is_nothrow_move_constructible_v<Value>) {
-      shard.unlink(section, *node);
-      section.leave();
-      Popped popped(std::in_place, std::move(node->key), std::move(node->value));
-      shard.end_nodes(node);
-      return popped;
-    } else {
-      static_assert(std::is_copy_constructible_v<Key>,
-                    "lockmap: pop_lru needs a Key and a Value whose moves do not throw, or a Key "
-                    "that can be copied");
-      // The pair is made while the value is still in place, so that an exception loses nothing.
-      Entry entry = Base::lock(shard, section, {node}, detail::Touch::quiet);
-      Popped popped(std::in_place, entry.key(), std::move(*entry));
-      entry.remove();
-      return popped;
-    }
   }
 
   EvictionListener listener_;

@@ -25,6 +25,14 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
 #define LOCKMAP_NOINLINE __attribute__((noinline))
 #endif
 
+// For what must exist once in a process: shared libraries that are built with hidden visibility would
+// each have their own.
+#if defined(_WIN32)
+#define LOCKMAP_ONE_PER_PROCESS
+#else
+#define LOCKMAP_ONE_PER_PROCESS __attribute__((visibility("default")))
+#endif
+
 #if defined(__SANITIZE_ADDRESS__)
 #define LOCKMAP_ASAN 1
 #elif defined(__has_feature)

@@ -6,7 +6,6 @@
 #include <concepts>
 #include <string>
 #include <string_view>
-#include <type_traits>
 
 namespace lockmap::detail {
 
@@ -15,7 +14,7 @@ template <class T>
 [[nodiscard]] std::string describe(const T& value) {
   if constexpr (std::convertible_to<const T&, std::string_view>) {
     return '"' + std::string(std::string_view(value)) + '"';
-  } else if constexpr (std::is_arithmetic_v<T>) {
+  } else if constexpr (requires { std::to_string(value); }) {
     return std::to_string(value);
   } else {
     return "(of a type that has no text)";

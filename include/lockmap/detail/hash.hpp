@@ -196,9 +196,9 @@ struct NodeEqual {
   }
   template <class Node, class T>
   [[nodiscard]] bool operator()(const Node* node, const Probe<T>& probe) const {
-    return node->hash == probe.hash && static_cast<bool>(equal(node->key, probe.key));
+    return node->hash == probe.hash && static_cast<bool>((*equal)(node->key, probe.key));
   }
-  KeyEqual equal;
+  const KeyEqual* equal;  // the map's own: so tables can be swapped whatever it is
 };
 
 }  // namespace detail

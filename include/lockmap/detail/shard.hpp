@@ -3,6 +3,7 @@
 #ifndef LOCKMAP_DETAIL_SHARD_HPP
 #define LOCKMAP_DETAIL_SHARD_HPP
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -17,6 +18,7 @@
 #include "lockmap/detail/shard_mutex.hpp"
 #include "lockmap/detail/slab.hpp"
 #include "lockmap/detail/state_word.hpp"
+#include "lockmap/detail/table_allocator.hpp"
 #include "lockmap/detail/this_thread.hpp"
 #include "lockmap/detail/wait_graph.hpp"
 #include "lockmap/detail/waiter.hpp"
@@ -99,14 +101,17 @@ class alignas(cache_line) Shard {
   using Node = detail::Node<Key, Value, typename Order::Links>;
 
  private:
-  using TableAllocator = typename std::allocator_traits<Allocator>::template rebind_alloc<Node*>;
-  using Table = absl::flat_hash_set<Node*, NodeHash, NodeEqual<KeyEqual>, TableAllocator>;
+  using Table =
+      absl::flat_hash_set<Node*, NodeHash, NodeEqual<KeyEqual>, TableAllocator<Node*, Allocator>>;
 
  public:
   using Walk = typename Slab<Node, Allocator>::Walk;
 
+  // `equal` must outlive the shard.
   Shard(const KeyEqual& equal, const Allocator& allocator)
-      : table_(0, NodeHash{}, NodeEqual<KeyEqual>{equal}, TableAllocator(allocator)),
+      : allocator_(allocator),
+        table_(0, NodeHash{}, NodeEqual<KeyEqual>{&equal},
+               TableAllocator<Node*, Allocator>(allocator_)),
         slab_(allocator) {}
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
@@ -189,9 +194,13 @@ class alignas(cache_line) Shard {
   // section is left it must get one of them or be discarded (I4). One probe. Throws what the
   // allocator, KeyEqual or the key's constructor throws; then nothing has changed.
   template <class T, class K>
-  [[nodiscard]] Found find_or_make(Section& /*section*/, const Probe<T>& probe, K&& key) {
-    // Before the table makes room for the node: from there on nothing may throw.
-    slab_.prepare_take();
+  [[nodiscard]] Found find_or_make(Section& section, const Probe<T>& probe, K&& key) {
+    // From the moment that the table makes room for the node, nothing may throw. What throws is done
+    // here, and only if the key turns out to be new.
+    if (!has_room()) [[unlikely]] {
+      if (Node* const node = find(section, probe)) return {node};
+      make_room();
+    }
     Node* made = nullptr;
     const Position position = table_.lazy_emplace(probe, [&](const auto& construct) {
       made = slab_.take();
@@ -210,15 +219,9 @@ class alignas(cache_line) Shard {
     return {made, true};
   }
 
-  // Gives a node that `find_or_make` has just made its first value. If the value's move throws, the
-  // node is discarded.
-  void store_first(Section& section, Node& node, Value&& value) {
-    try {
-      node.construct_value(std::move(value));
-    } catch (...) {
-      discard(section, node);
-      throw;
-    }
+  // Gives a node that `find_or_make` has just made its first value.
+  void store_first(Section& /*section*/, Node& node, Value&& value) noexcept {
+    node.construct_value(std::move(value));
     node.state.store(State(State::has_value_bit), std::memory_order_relaxed);
     values_.add_exclusively(1);
     order_.on_store_exclusively();
@@ -329,8 +332,9 @@ class alignas(cache_line) Shard {
   // -- The shard as a whole ----------------------------------------------------------------------
 
   void reserve(std::size_t keys) {
-    table_.reserve(keys);
+    if (keys == 0) return;
     slab_.reserve(keys);
+    rebuild_table(keys);
   }
 
   [[nodiscard]] std::uint64_t size() const noexcept { return values_.load(); }
@@ -345,7 +349,7 @@ class alignas(cache_line) Shard {
   // Gives memory back if the shard has no key left.
   void release_memory_if_empty(Section& /*section*/) noexcept {
     if (!table_.empty()) return;
-    table_.clear();
+    Table(0, table_.hash_function(), table_.key_eq(), table_.get_allocator()).swap(table_);
     slab_.release_if_unused();
   }
 
@@ -387,6 +391,36 @@ class alignas(cache_line) Shard {
  private:
   friend struct TestAccess;
 
+  // Whether one more node can be made without an allocation. Abseil's table is lost if an allocation
+  // fails while it grows. It does not allocate on insertion while it has more than 16 slots and at
+  // most 25 of 32 are full: then it has room, or makes some by cleaning up in place.
+  [[nodiscard]] bool has_room() const noexcept {
+    return slab_.has_room() && table_.capacity() > 16 &&
+           (table_.size() + 1) * 32 <= table_.capacity() * 25;
+  }
+
+  // Sees to it that it can. Throws what the allocator throws; then nothing has changed.
+  LOCKMAP_NOINLINE void make_room() {
+    slab_.make_room();
+    if (!has_room()) rebuild_table(2 * table_.size());
+  }
+
+  // Gives the table room for `keys` keys and more.
+  void rebuild_table(std::size_t keys) {
+    // Not destroyed if its allocation fails: it is lost then, and owns nothing.
+    union Storage {
+      Storage() noexcept {}
+      ~Storage() {}
+      Table table;
+    } storage;
+    Table& table = *std::construct_at(std::addressof(storage.table), 0, table_.hash_function(),
+                                      table_.key_eq(), table_.get_allocator());
+    table.reserve(std::max<std::size_t>(keys + keys / 8 + 1, 24));  // it fills 28 of 32 slots
+    for (Node* const node : table_) table.insert(node);
+    table.swap(table_);
+    std::destroy_at(std::addressof(table));
+  }
+
   // How often a thread looks again before it sleeps: about as long as falling asleep takes.
   static constexpr int spins = 100;
 
@@ -423,11 +457,14 @@ class alignas(cache_line) Shard {
   template <class D>
   LOCKMAP_NOINLINE bool lock_key_slow(Section& section, Node& node, Touch touch,
                                       const D& deadline) {
-    if (deadline.expired()) return false;
-    if (is_held_by_this_thread(node)) throw_held_by_this_thread();
+    if (is_held_by_this_thread(node)) {
+      section.leave();
+      if (deadline.expired()) return false;
+      throw_held_by_this_thread();
+    }
     node.state.add_pin(std::memory_order_relaxed);
     section.leave();
-    if (!spin(node) && !sleep_until_locked(section, node, deadline)) return false;
+    if (!lock_key_pinned(section, node, deadline)) return false;
     if constexpr (Order::enabled) {
       section.enter();
       order_.on_touch(node, touch, has_value(node));
@@ -435,35 +472,35 @@ class alignas(cache_line) Shard {
     return true;
   }
 
+  // For a thread whose pin is counted, outside of the section. If it returns false or throws, the
+  // pin is given up.
+  template <class D>
+  [[nodiscard]] bool lock_key_pinned(Section& section, Node& node, const D& deadline) {
+    std::size_t cycle_length = 0;
+    if (!deadline.expired()) {
+      if (spin(node)) return true;
+      if (ThisThread::held() == 0) {
+        if (wait_in_list(section, node, deadline)) return true;
+      } else {
+        const WaitGraph::Edge edge(ThisThread::id(), node.state);  // I8
+        cycle_length = edge.cycle_length();
+        if (cycle_length == 0 && wait_in_list(section, node, deadline)) return true;
+      }
+    }
+    // The edge is gone before the pin is: giving up may evict, and listeners may wait for keys.
+    section.enter();
+    const bool locked = cycle_length == 0 && try_lock_pinned(node);
+    if (!locked) give_up_pin(section, node);
+    section.leave();
+    if (cycle_length != 0) throw_cycle(cycle_length);
+    return locked;
+  }
+
   [[nodiscard]] static bool spin(Node& node) noexcept {
     for (int i = 0; i < spins; ++i) {
       if (try_lock_pinned(node)) return true;
       cpu_pause();
     }
-    return false;
-  }
-
-  // For a pinning thread outside of the section. If it returns false or throws, the pin is given
-  // up.
-  template <class D>
-  [[nodiscard]] bool sleep_until_locked(Section& section, Node& node, const D& deadline) {
-    std::size_t cycle_length = 0;
-    if (ThisThread::held() == 0) {
-      if (wait_in_list(section, node, deadline)) return true;
-    } else {
-      const WaitGraph::Edge edge(ThisThread::id(), node.state);  // I8
-      cycle_length = edge.cycle_length();
-      if (cycle_length == 0 && wait_in_list(section, node, deadline)) return true;
-    }
-    // The edge is gone before the pin is: giving up may evict, and listeners may wait for keys.
-    section.enter();
-    if (cycle_length == 0 && try_lock_pinned(node)) {
-      section.leave();
-      return true;
-    }
-    give_up_pin(section, node);
-    section.leave();
-    if (cycle_length != 0) throw_cycle(cycle_length);
     return false;
   }
 
@@ -619,6 +656,7 @@ class alignas(cache_line) Shard {
   }
 
   ShardMutex mutex_;
+  Allocator allocator_;
   Table table_;
   Slab<Node, Allocator> slab_;
   Order order_;

@@ -91,6 +91,12 @@ template <class Range, class Key>
 concept RangeOf = std::ranges::input_range<Range> &&
     std::constructible_from<Key, std::ranges::range_reference_t<Range>>;
 
+// What `for_each` and `retain` take.
+template <class F, class Key, class Value>
+concept VisitorOf = std::invocable<F&, const Key&, const Value&>;
+template <class F, class Key, class Value>
+concept FilterOf = std::predicate<F&, const Key&, Value&>;
+
 // What the two maps offer is documented there: lock_map.hpp, lru_lock_map.hpp. How keys are locked:
 // shard.hpp.
 template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Order>
@@ -163,9 +169,8 @@ class ShardedMap {
       }
     }
     Entry entry = lock(shard, section, found, Touch::use);
-    std::optional<Value> previous = entry.insert(std::move(value));
-    entry.release(true);
-    return previous;
+    entry.keep_ = true;
+    return entry.insert(std::move(value));
   }
 
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
@@ -184,8 +189,8 @@ class ShardedMap {
     }
     Entry entry = lock(shard, section, found, Touch::use);
     if (entry.has_value()) return false;
-    entry.insert(std::move(value));
-    entry.release(true);
+    entry.keep_ = true;
+    entry.construct(std::move(value));
     return true;
   }
 
@@ -260,40 +265,39 @@ class ShardedMap {
       }
     }
     Entry entry = lock(shard, section, found, Touch::lookup);
-    Value value = entry.or_insert_with(std::forward<F>(make));
-    entry.release(true);
-    return value;
+    entry.keep_ = true;
+    return entry.or_insert_with(std::forward<F>(make));
   }
 
   // -- Several keys ------------------------------------------------------------------------------
 
   template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(Range&& keys, Less less = {}) {
-    return *lock_batch(sorted(std::forward<Range>(keys), less), NoDeadline{});
+    return *lock_batch(std::forward<Range>(keys), less, NoDeadline{});
   }
   template <class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(std::initializer_list<Key> keys, Less less = {}) {
-    return *lock_batch(sorted(keys, less), NoDeadline{});
+    return *lock_batch(keys, less, NoDeadline{});
   }
 
   template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock(Range&& keys, Less less = {}) {
-    return lock_batch(sorted(std::forward<Range>(keys), less), Immediately{});
+    return lock_batch(std::forward<Range>(keys), less, Immediately{});
   }
   template <class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock(std::initializer_list<Key> keys,
                                                     Less less = {}) {
-    return lock_batch(sorted(keys, less), Immediately{});
+    return lock_batch(keys, less, Immediately{});
   }
 
   // -- All keys ----------------------------------------------------------------------------------
 
-  template <std::invocable<const Key&, const Value&> F>
+  template <VisitorOf<Key, Value> F>
   void for_each(F f) const {
     visit_all([&f](Entry& entry) { std::invoke(f, entry.key(), std::as_const(*entry)); });
   }
 
-  template <std::predicate<const Key&, Value&> F>
+  template <FilterOf<Key, Value> F>
   size_type retain(F f) {
     size_type removed = 0;
     visit_all([&](Entry& entry) {
@@ -397,6 +401,29 @@ class ShardedMap {
     return *lock(shard, section, found, touch, NoDeadline{});
   }
 
+  // Moves the least recently used key of the shard that nobody holds or waits for to `popped`, with
+  // its value. If a move throws, both are still there.
+  static void pop_oldest(Shard& shard,
+                         std::optional<std::pair<Key, Value>>& popped) requires(Order::enabled) {
+    Section section(shard);
+    Node* const node = shard.oldest_unpinned(section);
+    if (node == nullptr) return;
+    if constexpr (std::is_nothrow_move_constructible_v<Key> &&
+                  std::is_nothrow_move_constructible_v<Value>) {
+      shard.unlink(section, *node);
+      section.leave();
+      popped.emplace(std::move(node->key), std::move(node->value));
+      shard.end_nodes(node);
+    } else {
+      static_assert(std::copy_constructible<Key>,
+                    "lockmap: pop_lru needs a Key and a Value whose moves do not throw, or a Key "
+                    "that can be copied");
+      Entry entry = lock(shard, section, {node}, Touch::quiet);
+      popped.emplace(entry.key(), std::move(*entry));
+      entry.reset();
+    }
+  }
+
  private:
   friend struct TestAccess;
 
@@ -414,9 +441,20 @@ class ShardedMap {
     return shard.find_or_make(section, probe, MapKeys::stored_key(probe, std::forward<Q>(key)));
   }
 
+  // Gives a node that was just made its first value, and evicts for it if that succeeds.
   static void store_first(Shard& shard, Section& section, Node& node, Value&& value) {
-    shard.store_first(section, node, std::move(value));
-    shard.shrink(section, &node);
+    if constexpr (std::is_nothrow_move_constructible_v<Value>) {
+      shard.store_first(section, node, std::move(value));
+      shard.shrink(section, &node);
+    } else {
+      // What may throw may be a copy, too (I6): under the key's lock.
+      Entry entry = lock(shard, section, {&node}, Touch::use);
+      entry.keep_ = true;
+      entry.construct(std::move(value));
+      section.enter();
+      shard.shrink(section, &node);
+      section.leave();
+    }
   }
 
   template <class Q, class D>
@@ -428,12 +466,9 @@ class ShardedMap {
     return lock(shard, section, found, Touch::use, deadline);
   }
 
-  // The keys of a batch, in the order in which they are to be locked.
-  template <class Range, class Less>
-  [[nodiscard]] std::vector<Probe<Key>> sorted(Range&& range, Less& less) const {
-    static_assert(std::predicate<Less&, const Key&, const Key&>,
-                  "lockmap: batch_lock takes keys in sorted order, and these cannot be compared by "
-                  "std::less<>: pass a comparator as the second argument");
+  // Empty if the deadline was too early for one of the keys.
+  template <class Range, class Less, class D>
+  [[nodiscard]] std::optional<Batch> lock_batch(Range&& range, Less& less, const D& deadline) {
     std::vector<Probe<Key>> keys;
     if constexpr (std::ranges::sized_range<Range>) keys.reserve(std::ranges::size(range));
     for (auto&& element : range) {
@@ -441,33 +476,40 @@ class ShardedMap {
       const std::uint64_t hash = keys_.hash_of(key);
       keys.push_back({std::move(key), hash});
     }
-    if constexpr (std::predicate<Less&, const Key&, const Key&>) {  // else one error is enough
-      std::sort(keys.begin(), keys.end(), [&less](const Probe<Key>& a, const Probe<Key>& b) {
-        return static_cast<bool>(less(a.key, b.key));
-      });
-    }
-    return keys;
-  }
-
-  // Empty if the deadline was too early for one of the keys.
-  template <class D>
-  [[nodiscard]] std::optional<Batch> lock_batch(std::vector<Probe<Key>> keys, const D& deadline) {
     std::optional<Batch> batch(Batch{keys_});
     batch->entries_.reserve(keys.size());
-    for (Probe<Key>& probe : keys) {
-      Shard& shard = shard_of(probe.hash);
+    for (Probe<Key>* const probe : sorted(keys, less)) {
+      Shard& shard = shard_of(probe->hash);
       Section section(shard);
-      const Found found = shard.find_or_make(section, probe, std::move(probe.key));
+      const Found found = shard.find_or_make(section, *probe, std::move(probe->key));
       // Duplicates are neighbours, unless KeyEqual is coarser than the order.
       if (Shard::is_held_by_this_thread(*found.node) && batch->holds(*found.node)) continue;
       std::optional<Entry> entry = lock(shard, section, found, Touch::use, deadline);
       if (!entry.has_value()) {
-        section.leave();
-        return std::nullopt;
+        batch.reset();
+        break;
       }
       batch->entries_.push_back(*std::move(entry));
     }
     return batch;
+  }
+
+  // The keys of a batch in the order in which they are to be locked. Pointers, so that keys need not
+  // be assignable.
+  template <class Less>
+  [[nodiscard]] static std::vector<Probe<Key>*> sorted(std::vector<Probe<Key>>& keys, Less& less) {
+    static_assert(std::predicate<Less&, const Key&, const Key&>,
+                  "lockmap: batch_lock takes keys in sorted order, and these cannot be compared by "
+                  "std::less<>: pass a comparator as the second argument");
+    std::vector<Probe<Key>*> order;
+    order.reserve(keys.size());
+    for (Probe<Key>& key : keys) order.push_back(&key);
+    if constexpr (std::predicate<Less&, const Key&, const Key&>) {  // else one error is enough
+      std::sort(order.begin(), order.end(), [&less](const Probe<Key>* a, const Probe<Key>* b) {
+        return static_cast<bool>(less(std::as_const(a->key), std::as_const(b->key)));
+      });
+    }
+    return order;
   }
 
   // Calls `visit(entry)` for every key that is there for the whole call and has a value, holding

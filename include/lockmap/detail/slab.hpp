@@ -23,19 +23,28 @@ namespace lockmap::detail {
 template <class Node, class Allocator>
 class Slab {
  public:
-  explicit Slab(const Allocator& allocator) : allocator_(allocator), chunks_(allocator) {}
+  explicit Slab(const Allocator& allocator)
+      : allocator_(allocator), chunks_(ChunkAllocator(allocator)) {}
   Slab(const Slab&) = delete;
   Slab& operator=(const Slab&) = delete;
   ~Slab() { release_chunks(); }
 
-  // Makes sure that `take` has a node to hand out. Throws what the allocator throws.
-  void prepare_take() {
-    if (unused_ == nullptr && fresh_ == fresh_end_) [[unlikely]] {
-      prepare_take_slow();
-    }
+  // Whether `take` has a node to hand out.
+  [[nodiscard]] bool has_room() const noexcept {
+    return unused_ != nullptr || fresh_ != fresh_end_;
   }
 
-  // Precondition: `prepare_take` came before.
+  // Sees to it that it has. Throws what the allocator throws.
+  void make_room() {
+    if (has_room()) return;
+    append_given_back();
+    if (unused_ != nullptr) return;
+    // Half as much again, so that at most a third is idle, in chunks that malloc does not map one by
+    // one.
+    grow(std::clamp(capacity_ / 2, first_chunk, largest_chunk));
+  }
+
+  // Precondition: `has_room()`.
   [[nodiscard]] Node* take() noexcept {
     if (unused_ != nullptr) return std::exchange(unused_, unused_->next);
     return std::construct_at(fresh_++);
@@ -134,18 +143,12 @@ class Slab {
   static_assert(std::is_same_v<typename NodeTraits::pointer, Node*>,
                 "lockmap: the Allocator's pointer type must be a plain pointer");
 
-  static constexpr std::size_t first_chunk = 8;
+  // In nodes: small for the many shards of a small map, large enough for big maps, one by one for
+  // very large values.
+  static constexpr std::size_t first_chunk = std::clamp<std::size_t>(4 * 1024 / sizeof(Node), 1, 8);
   static constexpr std::size_t largest_chunk =
-      std::max<std::size_t>(first_chunk, 32 * 1024 / sizeof(Node));
+      std::max<std::size_t>(32 * 1024 / sizeof(Node), first_chunk);
   static constexpr int looks_per_step = 256;
-
-  LOCKMAP_NOINLINE void prepare_take_slow() {
-    append_given_back();
-    if (unused_ != nullptr) return;
-    // Half as much again, so that at most a third is idle, in chunks that malloc does not map one
-    // by one.
-    grow(std::clamp(capacity_ / 2, first_chunk, largest_chunk));
-  }
 
   void append_given_back() noexcept {
     Node* node = given_back_.exchange(nullptr, std::memory_order_acquire);

@@ -14,7 +14,7 @@ namespace lockmap::detail {
 // Small enough to share a key's state word with its flags and its pins; never 0.
 using ThreadId = std::uint64_t;
 
-class ThisThread {
+class LOCKMAP_ONE_PER_PROCESS ThisThread {
  public:
   [[nodiscard]] static ThreadId id() noexcept {
     const ThreadId id = data.id;

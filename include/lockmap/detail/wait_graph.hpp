@@ -28,7 +28,7 @@ namespace lockmap::detail {
 // the key of its own edge and has not woken yet is not waiting: there the walk stops.
 //
 // A walk ends: the edge that would close a cycle is never left in the graph.
-class WaitGraph {
+class LOCKMAP_ONE_PER_PROCESS WaitGraph {
  public:
   // The edge of one blocked thread, in the graph from construction to destruction unless that would
   // close a cycle. The waiting thread's pin keeps `awaited` alive (I2).
@@ -87,7 +87,7 @@ class WaitGraph {
     return edge;
   }
 
-  static inline constinit std::mutex mutex;
+  static inline std::mutex mutex;
   static inline constinit std::array<Edge*, 256> chains{};
 };
 

@@ -18,24 +18,25 @@ struct NoDeadline {
   [[nodiscard]] static constexpr bool expired() noexcept { return false; }
 };
 
-// ... until a point in time of any clock that std::condition_variable takes, ...
+// ... until a point in time of any clock that std::condition_variable takes and whose now() does not
+// throw, ...
 template <class Clock, class Duration>
 struct Deadline {
   // Comparing times may convert them to the finer of their units, in which one that is far away need
   // not fit. Doubles say which are far away.
-  [[nodiscard]] bool is_far() const { return distance() > far; }
-  [[nodiscard]] bool expired() const {
+  [[nodiscard]] bool is_far() const noexcept { return distance() > a_day; }
+  [[nodiscard]] bool expired() const noexcept {
     const Hours hours = distance();
-    return hours > far ? false : hours < -far || Clock::now() >= time;
+    return hours < -a_day || (hours <= a_day && Clock::now() >= time);
   }
 
   std::chrono::time_point<Clock, Duration> time;
 
  private:
   using Hours = std::chrono::duration<double, std::ratio<3600>>;
-  static constexpr Hours far{24};
+  static constexpr Hours a_day{24};
 
-  [[nodiscard]] Hours distance() const {
+  [[nodiscard]] Hours distance() const noexcept {
     return Hours(time.time_since_epoch()) - Hours(Clock::now().time_since_epoch());
   }
 };
@@ -79,8 +80,8 @@ class Waiter {
   }
 
   // Sleeps until woken, and returns true, or until the deadline, and returns false. Each `wake`
-  // ends one `sleep`.
-  bool sleep(NoDeadline /*deadline*/) {
+  // ends one `sleep`. Cannot throw: the waiter is in a list, and its end would leave it there.
+  bool sleep(NoDeadline /*deadline*/) noexcept {
     std::unique_lock lock(parker_.mutex);
     parker_.condition.wait(lock, [this] { return woken_; });
     woken_ = false;
@@ -88,7 +89,7 @@ class Waiter {
   }
 
   template <class Clock, class Duration>
-  bool sleep(const Deadline<Clock, Duration>& deadline) {
+  bool sleep(const Deadline<Clock, Duration>& deadline) noexcept {
     std::unique_lock lock(parker_.mutex);
     while (!woken_) {
       if (deadline.expired()) return false;

@@ -1,0 +1,311 @@
+// What a user would write by hand in place of lockmap's maps, written as well as we can. Keys are
+// hashed once per operation where Abseil's table lets one (not when it stores a new key).
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "lockmap/detail/config.hpp"
+#include "lockmap/detail/hash.hpp"
+
+namespace bench {
+
+inline constexpr std::size_t baseline_shards = 64;
+
+// The shard of a hash: the high bits of a product, as in lockmap. Taken from the hash as it is,
+// they could be bits that the shard's table also goes by, and its keys would crowd in one part.
+inline std::size_t baseline_shard(std::size_t hash) {
+  constexpr int bits = std::countr_zero(baseline_shards);
+  return static_cast<std::size_t>((std::uint64_t{hash} * 0x9e3779b97f4a7c15U) >> (64 - bits));
+}
+
+// A mutex and a flat table for each of 64 shards. Holding a key means to hold its shard.
+template <class Key, class Value, class Hash = lockmap::default_hash<Key>,
+          class Equal = lockmap::default_equal<Key>>
+class ShardedMutexMap {
+ public:
+  explicit ShardedMutexMap(std::size_t capacity = 0) {
+    if (capacity == 0) return;
+    for (Shard& shard : shards_) shard.table.reserve(capacity / baseline_shards + 1);
+  }
+
+  template <class Q>
+  std::optional<Value> get(const Q& key) {
+    const std::size_t hash = Hash{}(key);
+    Shard& shard = shard_of(hash);
+    const std::lock_guard lock(shard.mutex);
+    const auto found = shard.table.find(key, hash);
+    if (found == shard.table.end()) return std::nullopt;
+    return found->second;
+  }
+
+  // Stores the value; true if the key had none.
+  bool insert(const Key& key, Value value) {
+    const std::size_t hash = Hash{}(key);
+    Shard& shard = shard_of(hash);
+    const std::lock_guard lock(shard.mutex);
+    const auto found = shard.table.find(key, hash);
+    if (found == shard.table.end()) return shard.table.try_emplace(key, std::move(value)).second;
+    found->second = std::move(value);
+    return false;
+  }
+
+  template <class Q>
+  bool remove(const Q& key) {
+    const std::size_t hash = Hash{}(key);
+    Shard& shard = shard_of(hash);
+    const std::lock_guard lock(shard.mutex);
+    const auto found = shard.table.find(key, hash);
+    if (found == shard.table.end()) return false;
+    shard.table.erase(found);
+    return true;
+  }
+
+  // Calls `f(value)` under the shard's mutex, if there is a value.
+  template <class Q, class F>
+  void with_value(const Q& key, F&& f) {
+    const std::size_t hash = Hash{}(key);
+    Shard& shard = shard_of(hash);
+    const std::lock_guard lock(shard.mutex);
+    const auto found = shard.table.find(key, hash);
+    if (found != shard.table.end()) f(found->second);
+  }
+
+  // Calls `f(value)` with a value that is made for the call and then removed, unless there was one.
+  template <class F>
+  void with_absent(const Key& key, F&& f) {
+    const std::size_t hash = Hash{}(key);
+    Shard& shard = shard_of(hash);
+    const std::lock_guard lock(shard.mutex);
+    const auto [position, made] = shard.table.try_emplace(key);
+    f(position->second);
+    if (made) shard.table.erase(position);
+  }
+
+  // Calls `f(value)` for those of the keys that have a value, under the mutexes of all their
+  // shards, taken in order.
+  template <std::size_t n, class F>
+  void with_values(const std::array<Key, n>& keys, F&& f) {
+    std::array<std::size_t, n> hashes;
+    std::array<std::size_t, n> order;
+    for (std::size_t i = 0; i < n; ++i) {
+      hashes[i] = Hash{}(keys[i]);
+      order[i] = baseline_shard(hashes[i]);
+    }
+    std::sort(order.begin(), order.end());
+    const auto end = std::unique(order.begin(), order.end());
+    for (auto shard = order.begin(); shard != end; ++shard) shards_[*shard].mutex.lock();
+    for (std::size_t i = 0; i < n; ++i) {
+      Shard& shard = shard_of(hashes[i]);
+      const auto found = shard.table.find(keys[i], hashes[i]);
+      if (found != shard.table.end()) f(found->second);
+    }
+    for (auto shard = end; shard != order.begin();) shards_[*--shard].mutex.unlock();
+  }
+
+ private:
+  struct alignas(lockmap::detail::cache_line) Shard {
+    std::mutex mutex;
+    absl::flat_hash_map<Key, Value, Hash, Equal> table;
+  };
+
+  Shard& shard_of(std::size_t hash) { return shards_[baseline_shard(hash)]; }
+
+  std::vector<Shard> shards_ = std::vector<Shard>(baseline_shards);
+};
+
+// A mutex for each key, found through one table that has a mutex of its own. Holding a key blocks
+// no other.
+template <class Key, class Value, class Hash = lockmap::default_hash<Key>,
+          class Equal = lockmap::default_equal<Key>>
+class PerKeyMutexMap {
+  // In the table as long as it has a value or somebody refers to it.
+  struct Slot {
+    std::mutex mutex;
+    std::optional<Value> value;  // protected by `mutex`
+  };
+
+ public:
+  explicit PerKeyMutexMap(std::size_t capacity = 0) { slots_.reserve(capacity); }
+
+  // The lock of a key, whether it has a value or not.
+  class Guard {
+   public:
+    Guard(PerKeyMutexMap& map, Key key)
+        : map_(map), key_(std::move(key)), slot_(map.lock_or_make(key_)) {}
+    Guard(const Guard&) = delete;
+    Guard& operator=(const Guard&) = delete;
+    ~Guard() { map_.release(key_, std::move(slot_)); }
+
+    [[nodiscard]] std::optional<Value>& value() { return slot_->value; }
+
+   private:
+    PerKeyMutexMap& map_;
+    Key key_;
+    std::shared_ptr<Slot> slot_;
+  };
+
+  template <class Q>
+  std::optional<Value> get(const Q& key) {
+    std::shared_ptr<Slot> slot = lock_existing(key);
+    if (slot == nullptr) return std::nullopt;
+    std::optional<Value> value = slot->value;
+    release(key, std::move(slot));
+    return value;
+  }
+
+  void insert(const Key& key, Value value) { Guard(*this, key).value() = std::move(value); }
+
+  template <class Q>
+  bool remove(const Q& key) {
+    std::shared_ptr<Slot> slot = lock_existing(key);
+    if (slot == nullptr) return false;
+    const bool removed = slot->value.has_value();
+    slot->value.reset();
+    release(key, std::move(slot));
+    return removed;
+  }
+
+ private:
+  std::shared_ptr<Slot> lock_or_make(const Key& key) {
+    std::shared_ptr<Slot> slot;
+    {
+      const std::lock_guard table_lock(mutex_);
+      std::shared_ptr<Slot>& stored = slots_[key];
+      if (stored == nullptr) stored = std::make_shared<Slot>();
+      slot = stored;
+    }
+    slot->mutex.lock();
+    return slot;
+  }
+
+  // Null for a key that has no slot.
+  template <class Q>
+  std::shared_ptr<Slot> lock_existing(const Q& key) {
+    std::shared_ptr<Slot> slot;
+    {
+      const std::lock_guard table_lock(mutex_);
+      const auto found = slots_.find(key);
+      if (found == slots_.end()) return nullptr;
+      slot = found->second;
+    }
+    slot->mutex.lock();
+    return slot;
+  }
+
+  // Unlocks a slot, and removes it from the table if it has no value and nobody else wants it.
+  //
+  // References are taken under the table's mutex only, so one that finds itself alone with the
+  // table there (a count of 2) stays alone, and may remove the slot. Each holder gives its
+  // reference up before it unlocks the slot: else the next one could remove the value, count the
+  // reference that is about to go, and leave an empty slot behind for ever. The slot outlives the
+  // unlock, because the table or one that waits refers to it, or else `last` does.
+  template <class Q>
+  void release(const Q& key, std::shared_ptr<Slot> slot) {
+    Slot& locked = *slot;
+    std::shared_ptr<Slot> last;
+    if (locked.value.has_value()) {
+      slot.reset();
+    } else {
+      const std::lock_guard table_lock(mutex_);
+      if (slot.use_count() == 2) {
+        slots_.erase(key);
+        last = std::move(slot);
+      } else {
+        slot.reset();
+      }
+    }
+    locked.mutex.unlock();
+  }
+
+  std::mutex mutex_;
+  absl::flat_hash_map<Key, std::shared_ptr<Slot>, Hash, Equal> slots_;  // protected by `mutex_`
+};
+
+// An LRU cache of 64 shards, each with a mutex, a list in the order of use and a flat table to it.
+template <class Key, class Value, class Hash = lockmap::default_hash<Key>,
+          class Equal = lockmap::default_equal<Key>>
+class ShardedMutexLru {
+ public:
+  // Precondition: `max_size` is at least the number of shards.
+  explicit ShardedMutexLru(std::size_t max_size) {
+    for (std::size_t i = 0; i < baseline_shards; ++i) {
+      shards_[i].bound = max_size / baseline_shards + (i < max_size % baseline_shards ? 1 : 0);
+    }
+  }
+
+  // The value; the key becomes the most recently used one of its shard.
+  template <class Q>
+  std::optional<Value> get(const Q& key) {
+    const std::size_t hash = Hash{}(key);
+    Shard& shard = shard_of(hash);
+    const std::lock_guard lock(shard.mutex);
+    const auto found = shard.table.find(key, hash);
+    if (found == shard.table.end()) return std::nullopt;
+    shard.promote(found->second);
+    return found->second->second;
+  }
+
+  // The value; the order stays as it is.
+  template <class Q>
+  std::optional<Value> peek(const Q& key) {
+    const std::size_t hash = Hash{}(key);
+    Shard& shard = shard_of(hash);
+    const std::lock_guard lock(shard.mutex);
+    const auto found = shard.table.find(key, hash);
+    if (found == shard.table.end()) return std::nullopt;
+    return found->second->second;
+  }
+
+  // Stores the value; over the bound, the least recently used key goes, and its list node is used
+  // again, which saves a deallocation and an allocation.
+  void insert(const Key& key, Value value) {
+    const std::size_t hash = Hash{}(key);
+    Shard& shard = shard_of(hash);
+    const std::lock_guard lock(shard.mutex);
+    const auto found = shard.table.find(key, hash);
+    if (found != shard.table.end()) {
+      shard.promote(found->second);
+      found->second->second = std::move(value);
+      return;
+    }
+    if (shard.table.size() < shard.bound) {
+      shard.order.emplace_front(key, std::move(value));
+    } else {
+      const auto oldest = std::prev(shard.order.end());
+      shard.table.erase(oldest->first);
+      shard.promote(oldest);
+      *oldest = {key, std::move(value)};
+    }
+    shard.table.try_emplace(key, shard.order.begin());
+  }
+
+ private:
+  using Order = std::list<std::pair<Key, Value>>;  // the most recently used key first
+
+  struct alignas(lockmap::detail::cache_line) Shard {
+    void promote(typename Order::iterator node) { order.splice(order.begin(), order, node); }
+
+    std::mutex mutex;
+    std::size_t bound = 0;
+    Order order;
+    absl::flat_hash_map<Key, typename Order::iterator, Hash, Equal> table;
+  };
+
+  Shard& shard_of(std::size_t hash) { return shards_[baseline_shard(hash)]; }
+
+  std::vector<Shard> shards_ = std::vector<Shard>(baseline_shards);
+};
+
+}  // namespace bench
