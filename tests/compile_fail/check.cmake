@@ -8,7 +8,8 @@ file(READ "${SOURCE}" text)
 if(NOT text MATCHES "^// expect: ([^\n]+)")
   message(FATAL_ERROR "${SOURCE}: the first line is not `// expect: <regex>`")
 endif()
-set(expected "${CMAKE_MATCH_1}")
+# CMake's regular expressions have no escapes for characters; this one is needed to stay on a line.
+string(REPLACE "\\n" "\n" expected "${CMAKE_MATCH_1}")
 
 lockmap_syntax_check("${SOURCE}" result output -DLOCKMAP_EXPECT_SUCCESS)
 if(NOT result EQUAL 0)

@@ -387,14 +387,16 @@ class ShardedMap {
     return *entry;
   }
 
-  // Locks the key of a node, evicts if the node was made for it, and leaves the section. Empty if
-  // the deadline was too early.
+  // Locks the key of a node, evicts if the node was made for it, and leaves the section in any case:
+  // neither the entry nor others of the caller may be released inside. Empty if the deadline was too
+  // early.
   template <class D>
   [[nodiscard]] static std::optional<Entry> lock(Shard& shard, Section& section, Found found,
                                                  Touch touch, const D& deadline) {
-    if (!shard.lock_key(section, *found.node, touch, deadline)) return std::nullopt;
+    const bool locked = shard.lock_key(section, *found.node, touch, deadline);
     if (found.made) shard.shrink(section, found.node);
     section.leave();
+    if (!locked) return std::nullopt;
     return Entry(shard, *found.node);
   }
   [[nodiscard]] static Entry lock(Shard& shard, Section& section, Found found, Touch touch) {
