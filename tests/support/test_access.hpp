@@ -132,7 +132,7 @@ struct TestAccess {
       const std::size_t waiting = count_waiters(shard.waiters_, node->state);
       require(state.has_waiters() == (waiting != 0), "I7: the waiter bit contradicts the list");
       require(state.pins() >= waiting + (state.locked() ? 1 : 0), "I2: a waiter without a pin");
-      require(state.pins() != 0 || !state.evict_on_release(), "I9: a request without a pin");
+      require(state.pins() != 0 || !state.evict_on_release(), "I10: a request without a pin");
       eviction_is_due = eviction_is_due || state.evict_on_release();
       listed += waiting;
       locked += state.locked() ? 1U : 0U;
@@ -173,7 +173,7 @@ struct TestAccess {
       require(linked == shard.table_.size(), "I1: a node in the table that is not in the order");
       require(shard.table_.size() <= order.bound_ || eviction_is_due ||
                   order.max_evict_ != std::numeric_limits<std::size_t>::max(),
-              "I9: over the bound, and no release will evict");
+              "I10: over the bound, and no release will evict");
     }
   }
 };

@@ -51,7 +51,10 @@ namespace lockmap::detail {
 //     cleared under the shard mutex.
 // I8  A thread that sleeps for a key while it holds others is in the wait-for graph for as long as
 //     it sleeps; a thread that holds nothing never needs to be.
-// I9  While a shard is over its bound because eviction met pinned nodes, at least one of them has
+// I9  The waking bit is set exactly while one thread that was taken out of the wait list for this
+//     node, and was not handed the key, is on its way: until it has locked the key, is back in the
+//     list, or has given up. Meanwhile releases wake nobody else.
+// I10 While a shard is over its bound because eviction met pinned nodes, at least one of them has
 //     evict_on_release set, so its release evicts. The bit is set and cleared under the shard
 //     mutex.
 //
@@ -64,10 +67,11 @@ namespace lockmap::detail {
 //   lock a node in passing    pins > 0, not locked             compare-exchange  M, P  acquire
 //   pin                       locked                           fetch-add         M     relaxed (2)
 //   note a waiter             locked                           compare-exchange  M, P  relaxed (2)
+//   stop waking               locked                           compare-exchange  P     relaxed (2)
 //   withdraw a waiter         its deadline passed              fetch-and         M, P  relaxed (2)
 //   ask for eviction          pins > 0                         fetch-or          M     acquire
-//   release, fast             no waiter, no request to evict,  compare-exchange  H     release
-//                             a value or other pins
+//   release, fast             nobody to wake, no request to    compare-exchange  H     release
+//                             evict, a value or other pins
 //   release, hand over, wake  otherwise                        store             M, H  release
 //   give up a pin             deadline passed, or deadlock     fetch-sub         M, P  acq_rel
 //
@@ -295,7 +299,7 @@ class alignas(cache_line) Shard {
     ThisThread::key_released();
     State state = node.state.load(std::memory_order_relaxed);
     LOCKMAP_ASSERT(state.locked_by(ThisThread::id()));
-    while (!state.has_waiters() && !state.evict_on_release() && (has_value || state.pins() > 1)) {
+    while (!state.wants_wake_up() && !state.evict_on_release() && (has_value || state.pins() > 1)) {
       if (node.state.compare_exchange(state, state.release(has_value), std::memory_order_release)) {
         return;
       }
@@ -441,11 +445,11 @@ class alignas(cache_line) Shard {
     return false;
   }
 
-  // For a thread whose pin is counted already.
-  [[nodiscard]] static bool try_lock_pinned(Node& node) noexcept {
+  // For a thread whose pin is counted already. `mine` is the waking bit of a waiter that was woken.
+  [[nodiscard]] static bool try_lock_pinned(Node& node, std::uint64_t mine = 0) noexcept {
     State state = node.state.load(std::memory_order_relaxed);
     while (!state.locked()) {
-      if (node.state.compare_exchange(state, state.lock(ThisThread::id()),
+      if (node.state.compare_exchange(state, state.lock(ThisThread::id()).clear(mine),
                                       std::memory_order_acquire)) {
         ThisThread::key_acquired();
         return true;
@@ -496,28 +500,31 @@ class alignas(cache_line) Shard {
     return locked;
   }
 
-  [[nodiscard]] static bool spin(Node& node) noexcept {
+  [[nodiscard]] static bool spin(Node& node, std::uint64_t mine = 0) noexcept {
     for (int i = 0; i < spins; ++i) {
-      if (try_lock_pinned(node)) return true;
+      if (try_lock_pinned(node, mine)) return true;
       cpu_pause();
     }
     return false;
   }
 
-  // Sleeps until the key is handed over to this thread, or found free when it is woken, or until
-  // the deadline; then it returns false. Whenever the key is released while somebody is in the
-  // list, one of them is taken out and woken. It may find that another thread was faster; but then
-  // that thread holds the key, and will look into the list in turn: no wake-up is lost. Leaves the
-  // section left.
+  // Sleeps until the key is handed over to this thread, or found free when it is woken, or until the
+  // deadline; then it returns false. Leaves the section left.
+  //
+  // No wake-up is lost: a release takes a waiter out of the list unless one that was taken out before
+  // is still on its way. That one then locks the key, or finds that another thread has it and clears
+  // the waking bit while that is so: in both cases a release is to come that will look into the list.
   template <class D>
   [[nodiscard]] bool wait_in_list(Section& section, Node& node, const D& deadline) {
     Waiter waiter(node.state, ThisThread::id());
     section.enter();
-    for (bool again = false; !try_lock_pinned_or_note_waiter(section, node); again = true) {
-      if (again) {
-        waiters_.push_front(waiter);
-      } else {
+    for (std::uint64_t mine = 0; !try_lock_or_note_waiter(section, node, mine);
+         mine = State::waking_bit) {
+      if (mine == 0) {
         waiters_.push_back(waiter);
+      } else {
+        waiter.note_lost_race();
+        waiters_.push_front(waiter);
       }
       section.leave();
       const bool woken = waiter.sleep(deadline);
@@ -530,8 +537,8 @@ class alignas(cache_line) Shard {
         ThisThread::key_acquired();
         return true;
       }
-      // The caller looks once more whether the key is free, so this wake-up is not lost either.
-      if (!woken) return false;
+      if (!woken) return try_lock_or_stop_waking(node);
+      if (spin(node, State::waking_bit)) return true;
       section.enter();
     }
     section.leave();
@@ -552,12 +559,27 @@ class alignas(cache_line) Shard {
     return listed;
   }
 
-  [[nodiscard]] static bool try_lock_pinned_or_note_waiter(Section& /*section*/,
-                                                           Node& node) noexcept {
+  // For a waiter: either locks the key or, in the same step, sees to it that the release of whoever
+  // has it will look into the wait list. `mine` is the waking bit of a waiter that was woken.
+  [[nodiscard]] static bool try_lock_or_note_waiter(Section& /*section*/, Node& node,
+                                                    std::uint64_t mine) noexcept {
     for (;;) {
-      if (try_lock_pinned(node)) return true;
+      if (try_lock_pinned(node, mine)) return true;
       State state = node.state.load(std::memory_order_relaxed);
-      if (state.locked() && node.state.compare_exchange(state, state.set(State::has_waiters_bit),
+      if (state.locked() &&
+          node.state.compare_exchange(state, state.set(State::has_waiters_bit).clear(mine),
+                                      std::memory_order_relaxed)) {
+        return false;
+      }
+    }
+  }
+
+  // The same for a woken waiter whose deadline has passed, which will not be in the list.
+  [[nodiscard]] static bool try_lock_or_stop_waking(Node& node) noexcept {
+    for (;;) {
+      if (try_lock_pinned(node, State::waking_bit)) return true;
+      State state = node.state.load(std::memory_order_relaxed);
+      if (state.locked() && node.state.compare_exchange(state, state.clear(State::waking_bit),
                                                         std::memory_order_relaxed)) {
         return false;
       }
@@ -571,19 +593,21 @@ class alignas(cache_line) Shard {
       discard(section, node);  // I4
     } else {
       State released = state.release(has_value).clear(State::evict_on_release_bit);
-      if (state.has_waiters()) {
+      if (state.wants_wake_up()) {
         Waiter& waiter = *waiters_.first(node.state);
         waiters_.remove(waiter);
         if (waiters_.first(node.state) == nullptr) {
           released = released.clear(State::has_waiters_bit);  // I7
         }
-        // Barging keeps throughput up; handing over bounds how long one waiter suffers from it.
-        if (waiter.is_starving()) released = released.lock(waiter.thread());
+        // Letting others barge keeps throughput up; handing over bounds how long a waiter suffers
+        // from it.
+        released =
+            waiter.is_starving() ? released.lock(waiter.thread()) : released.set(State::waking_bit);
         section.to_wake_ = &waiter;
       }
       node.state.store(released, std::memory_order_release);
     }
-    if (state.evict_on_release()) shrink(section, keep ? &node : nullptr);  // I9
+    if (state.evict_on_release()) shrink(section, keep ? &node : nullptr);  // I10
   }
 
   void give_up_pin(Section& section, Node& node) noexcept {
@@ -625,7 +649,7 @@ class alignas(cache_line) Shard {
     }
   }
 
-  // Lets the release of a pinned node evict (I9). Returns false if the last pin has just gone.
+  // Lets the release of a pinned node evict (I10). Returns false if the last pin has just gone.
   static bool ask_for_eviction(Node& node) noexcept {
     return node.state.set(State::evict_on_release_bit, std::memory_order_acquire).pins() != 0;
   }

@@ -3,8 +3,9 @@
 //   bit   0      has_value         as of the last release; while locked, the holder knows better
 //   bit   1      locked            somebody owns the value
 //   bit   2      has_waiters       somebody is in the shard's wait list for this key (I7)
-//   bit   3      evict_on_release  the shard is over its bound because this key was pinned (I9)
-//   bits  4-23   pins              one for the holder, one for each thread that wants to be it
+//   bit   3      waking            one that was taken out of it is on its way (I9)
+//   bit   4      evict_on_release  the shard is over its bound because this key was pinned (I10)
+//   bits  5-23   pins              one for the holder, one for each thread that wants to be it
 //   bits 24-63   owner             the holder's ThreadId; free for other use while not locked
 //
 // A word of 0 is a node that is in no table (I4: in a table, a key without a value has a pin).
@@ -25,8 +26,9 @@ class State {
   static constexpr std::uint64_t has_value_bit = 1U << 0;
   static constexpr std::uint64_t locked_bit = 1U << 1;
   static constexpr std::uint64_t has_waiters_bit = 1U << 2;
-  static constexpr std::uint64_t evict_on_release_bit = 1U << 3;
-  static constexpr std::uint64_t one_pin = 1U << 4;
+  static constexpr std::uint64_t waking_bit = 1U << 3;
+  static constexpr std::uint64_t evict_on_release_bit = 1U << 4;
+  static constexpr std::uint64_t one_pin = 1U << 5;
   static constexpr unsigned owner_shift = 24;
 
   constexpr State() noexcept = default;
@@ -38,6 +40,10 @@ class State {
   [[nodiscard]] constexpr bool locked() const noexcept { return (bits_ & locked_bit) != 0; }
   [[nodiscard]] constexpr bool has_waiters() const noexcept {
     return (bits_ & has_waiters_bit) != 0;
+  }
+  // Whether a release has to wake somebody.
+  [[nodiscard]] constexpr bool wants_wake_up() const noexcept {
+    return (bits_ & (has_waiters_bit | waking_bit)) == has_waiters_bit;
   }
   [[nodiscard]] constexpr bool evict_on_release() const noexcept {
     return (bits_ & evict_on_release_bit) != 0;
