@@ -122,7 +122,7 @@ class alignas(cache_line) Shard {
   ~Shard() = default;
 
   // The time during which a thread holds the shard mutex. What must not happen under it (I5, I6) is
-  // noted here and done when the section is left: waking a thread, listeners, destructors.
+  // noted in the shard and done when the section is left: waking a thread, listeners, destructors.
   //
   // Functions that need the shard mutex take the section as a parameter.
   class Section {
@@ -140,36 +140,16 @@ class alignas(cache_line) Shard {
     void leave() noexcept {
       if (!inside_) return;
       inside_ = false;
-      if (evicted_ == nullptr && ended_ == nullptr && to_wake_ == nullptr) [[likely]] {
+      if (!shard_.has_aftermath_) [[likely]] {
         shard_.mutex_.unlock();
       } else {
-        leave_slow();
+        shard_.unlock_with_aftermath();
       }
     }
 
    private:
-    friend Shard;
-
-    LOCKMAP_NOINLINE void leave_slow() noexcept {
-      Node* const evicted = std::exchange(evicted_, nullptr);
-      evicted_end_ = &evicted_;
-      Node* const ended = std::exchange(ended_, nullptr);
-      Waiter* const to_wake = std::exchange(to_wake_, nullptr);
-      shard_.mutex_.unlock();
-      if (to_wake != nullptr) to_wake->wake();
-      if (ended != nullptr) {
-        ended->destroy_key();
-        shard_.slab_.give_back(ended);
-      }
-      if (evicted != nullptr) shard_.end_evicted(evicted);
-    }
-
     Shard& shard_;
-    bool inside_ = false;
-    Node* evicted_ = nullptr;  // a list of nodes with values, from the first that was evicted
-    Node** evicted_end_ = &evicted_;
-    Node* ended_ = nullptr;  // one node without
-    Waiter* to_wake_ = nullptr;
+    bool inside_;
   };
 
   // -- Finding and making nodes ------------------------------------------------------------------
@@ -354,6 +334,7 @@ class alignas(cache_line) Shard {
   void release_memory_if_empty(Section& /*section*/) noexcept {
     if (!table_.empty()) return;
     Table(0, table_.hash_function(), table_.key_eq(), table_.get_allocator()).swap(table_);
+    table_limit_ = 0;
     slab_.release_if_unused();
   }
 
@@ -395,12 +376,29 @@ class alignas(cache_line) Shard {
  private:
   friend struct TestAccess;
 
-  // Whether one more node can be made without an allocation. Abseil's table is lost if an allocation
-  // fails while it grows. It does not allocate on insertion while it has more than 16 slots and at
-  // most 25 of 32 are full: then it has room, or makes some by cleaning up in place.
+  // What is to be done when the section is left.
+  struct Aftermath {
+    Waiter* to_wake = nullptr;
+    Node* ended = nullptr;          // a node without a value
+    Node* first_evicted = nullptr;  // a list of nodes with values, in the order of eviction
+    Node* last_evicted = nullptr;
+  };
+
+  LOCKMAP_NOINLINE void unlock_with_aftermath() noexcept {
+    const Aftermath aftermath = std::exchange(aftermath_, {});
+    has_aftermath_ = false;
+    mutex_.unlock();
+    if (aftermath.to_wake != nullptr) aftermath.to_wake->wake();
+    if (aftermath.ended != nullptr) {
+      aftermath.ended->destroy_key();
+      slab_.give_back(aftermath.ended);
+    }
+    if (aftermath.first_evicted != nullptr) end_evicted(aftermath.first_evicted);
+  }
+
+  // Whether one more node can be made without an allocation.
   [[nodiscard]] bool has_room() const noexcept {
-    return slab_.has_room() && table_.capacity() > 16 &&
-           (table_.size() + 1) * 32 <= table_.capacity() * 25;
+    return slab_.has_room() && table_.size() < table_limit_;
   }
 
   // Sees to it that it can. Throws what the allocator throws; then nothing has changed.
@@ -423,6 +421,7 @@ class alignas(cache_line) Shard {
     for (Node* const node : table_) table.insert(node);
     table.swap(table_);
     std::destroy_at(std::addressof(table));
+    table_limit_ = table_.capacity() * 25 / 32;
   }
 
   // How often a thread looks again before it sleeps: about as long as falling asleep takes.
@@ -603,7 +602,8 @@ class alignas(cache_line) Shard {
         // from it.
         released =
             waiter.is_starving() ? released.lock(waiter.thread()) : released.set(State::waking_bit);
-        section.to_wake_ = &waiter;
+        aftermath_.to_wake = &waiter;
+        has_aftermath_ = true;
       }
       node.state.store(released, std::memory_order_release);
     }
@@ -622,7 +622,7 @@ class alignas(cache_line) Shard {
   }
 
   // Removes a node without a value that only the calling thread knows of.
-  void discard(Section& section, Node& node) noexcept {
+  void discard(Section& /*section*/, Node& node) noexcept {
     table_.erase(table_.find(&node));
     order_.on_erase(node);
     node.state.store(State(), std::memory_order_relaxed);
@@ -630,7 +630,8 @@ class alignas(cache_line) Shard {
       slab_.put(&node);
     } else {
       node.next = nullptr;
-      section.ended_ = &node;
+      aftermath_.ended = &node;
+      has_aftermath_ = true;
     }
   }
 
@@ -664,8 +665,10 @@ class alignas(cache_line) Shard {
       }
     }
     node.next = nullptr;
-    *section.evicted_end_ = &node;
-    section.evicted_end_ = &node.next;
+    (aftermath_.last_evicted != nullptr ? aftermath_.last_evicted->next
+                                        : aftermath_.first_evicted) = &node;
+    aftermath_.last_evicted = &node;
+    has_aftermath_ = true;
   }
 
   void end_evicted(Node* first) noexcept {
@@ -680,11 +683,17 @@ class alignas(cache_line) Shard {
   }
 
   ShardMutex mutex_;
+  bool has_aftermath_ = false;
   Allocator allocator_;
   Table table_;
+  // How many keys the table takes without allocating. Abseil's table is lost if an allocation fails
+  // while it grows. It does not allocate on insertion while it has more than 16 slots and at most 25
+  // of 32 are full: then it has room, or makes some by cleaning up in place.
+  std::size_t table_limit_ = 0;
   Slab<Node, Allocator> slab_;
   Order order_;
   WaitList waiters_;
+  Aftermath aftermath_;
   SplitCounter values_;
 };
 

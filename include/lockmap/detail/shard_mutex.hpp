@@ -37,7 +37,7 @@ class ShardMutex {
 
   void unlock() noexcept {
     if (state_.exchange(free, std::memory_order_release) == contended) [[unlikely]] {
-      state_.notify_one();
+      wake_one();
     }
   }
 
@@ -47,6 +47,8 @@ class ShardMutex {
   static constexpr std::uint32_t contended = 2;
   // Longer than the longest usual critical section, shorter than a trip into the kernel.
   static constexpr int spins = 100;
+
+  LOCKMAP_NOINLINE void wake_one() noexcept { state_.notify_one(); }
 
   LOCKMAP_NOINLINE void lock_slow() noexcept {
     for (int i = 0; i < spins; ++i) {
