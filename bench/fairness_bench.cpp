@@ -1,6 +1,7 @@
-// Does a lock starve those who wait for it? One thread takes and releases a hot key in a tight loop;
-// seven others want the same key all the time. With a lock that anyone may grab as it comes free,
-// the one that has just released it, whose processor has its cache line, gets it again and again.
+// Does a lock starve those who wait for it? One thread takes and releases a hot key in a tight
+// loop; seven others want the same key all the time. With a lock that anyone may grab as it comes
+// free, the one that has just released it, whose processor has its cache line, gets it again and
+// again.
 //
 // Prints, for each kind of lock, how often each thread got it and the longest that one of the seven
 // waited at a time.

@@ -90,8 +90,9 @@ void register_one(const std::shared_ptr<const Workload>& workload) {
 }
 
 // A program with two modes. By default its workloads are Google Benchmarks, one implementation
-// after the other; with --paired the implementations take turns in short slices. `for_each_workload`
-// calls its second argument with every workload, made for the sizes that are the first.
+// after the other; with --paired the implementations take turns in short slices.
+// `for_each_workload` calls its second argument with every workload, made for the sizes that are
+// the first.
 template <template <class> class... Peer, class ForEachWorkload>
 int run_benchmarks(int argc, char** argv, const std::string& reference,
                    const ForEachWorkload& for_each_workload) {

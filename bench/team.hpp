@@ -106,8 +106,8 @@ class Team {
 };
 
 // The time in nanoseconds that a cache line takes from the processor of worker 0 to that of worker
-// 1: half a round trip, the fastest of a few batches, as a batch that was interrupted tells nothing.
-// Empty where there are no two workers, or no two processors that they are bound to.
+// 1: half a round trip, the fastest of a few batches, as a batch that was interrupted tells
+// nothing. Empty where there are no two workers, or no two processors that they are bound to.
 inline std::optional<double> line_transfer(Team& team) {
   if (team.size() < 2 || allowed_processors().size() < 2) return std::nullopt;
   constexpr std::uint64_t trips = 100;

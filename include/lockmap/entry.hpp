@@ -286,8 +286,8 @@ class [[nodiscard]] Batch {
     return entries_[index];
   }
 
-  // The entry of a key; null if the batch does not hold it, or not any more. Throws what the map's Hash and KeyEqual
-  // throw. Linear in `size()`, comparing hashes.
+  // The entry of a key; null if the batch does not hold it, or not any more. Throws what the map's
+  // Hash and KeyEqual throw. Linear in `size()`, comparing hashes.
   template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
   [[nodiscard]] Entry* find(const Q& key) {
     return const_cast<Entry*>(std::as_const(*this).find(key));

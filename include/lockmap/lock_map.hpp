@@ -47,8 +47,8 @@ struct Options {
 // - The memory of nodes and tables comes from copies of the allocator, one per shard, which must be
 //   usable by several threads at a time.
 // - The hash, callbacks, copies of values and destructors run outside of every internal lock and
-//   may use other keys of the map. KeyEqual and moves of keys and values may run under one: they
-//   must not use the map.
+//   may use other keys of the map. KeyEqual, the construction of keys that are stored, moves of
+//   values that do not throw, and the allocator may run under one: they must not use the map.
 template <class Key, class Value, class Hash = default_hash<Key>,
           class KeyEqual = default_equal<Key>,
           class Allocator = std::allocator<std::pair<const Key, Value>>>
@@ -83,9 +83,9 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   // std::optional<Value> get(const Q& key) const
   //
   // A copy of the key's value; empty if it has none. Waits while another thread holds the key.
-  // Deadlock: a key that this thread holds. Throws what the copy throws. Constant time; a value
-  // that is trivially copyable and at most 64 bytes is copied under an internal lock, any other
-  // under its key's lock, with the rest of the map free.
+  // Deadlock: this thread holds the key, or is part of a cycle (above). Throws what the copy
+  // throws. Constant time; a value that is trivially copyable and at most 64 bytes is copied under
+  // an internal lock, any other under its key's lock, with the rest of the map free.
   using Base::get;
 
   // bool contains(const Q& key) const
@@ -96,9 +96,8 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   // std::optional<Value> insert(Q&& key, Value value)
   //
   // Stores the value, and returns the previous one (what std calls insert_or_assign). Waits while
-  // another thread holds the key. Deadlock: a key that this thread holds. Throws what moves and the
-  // allocator throw; then the key has its previous value, or none as before. Amortised constant
-  // time.
+  // another thread holds the key. Deadlock: as `get`. Throws what moves and the allocator throw;
+  // then the key has its previous value, or none as before. Amortised constant time.
   using Base::insert;
 
   // bool try_insert(Q&& key, Value value)
@@ -110,15 +109,15 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   // std::optional<Value> remove(const Q& key)
   //
   // Removes the key, and returns its value; empty if it had none. Waits while another thread holds
-  // the key. Deadlock: a key that this thread holds. Throws what the value's move throws; then it
-  // is still there. Constant time.
+  // the key. Deadlock: as `get`. Throws what the value's move throws; then it is still there.
+  // Constant time.
   using Base::remove;
 
   // Entry entry(Q&& key)
   //
   // The exclusive guard of the key, present or not. Waits while another thread holds the key.
-  // Deadlock: a key that this thread holds, or a cycle of threads. Throws what the allocator and
-  // the key's constructor throw. Amortised constant time.
+  // Deadlock: as `get`. Throws what the allocator and the key's constructor throw. Amortised
+  // constant time.
   using Base::entry;
 
   // std::optional<Entry> try_entry(Q&& key)
@@ -131,7 +130,8 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   //
   // `entry` with a limit to the wait: empty if the key was held for all that time. A limit of zero
   // or less, and a time in the past, make it `try_entry`; a huge limit makes it `entry`. The clock
-  // may be any that std::condition_variable takes. Deadlock: as `entry`, reported at once.
+  // may be any that std::condition_variable takes and whose now() does not throw. Deadlock: as
+  // `entry`, reported at once.
   using Base::try_entry_for;
   using Base::try_entry_until;
 
@@ -139,7 +139,7 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   //
   // A copy of the key's value. If there is none, calls `make()` under the key's lock and stores
   // what it returns; other callers wait for the result instead of calling theirs. Waits while
-  // another thread holds the key. Deadlock: a key that this thread holds, also in `make`. If `make`
+  // another thread holds the key. Deadlock: as `get`, also if `make` asks for the key. If `make`
   // throws, the exception goes to its caller, nothing is stored, and the next waiter calls its own.
   // If the copy throws, the value stays stored. Amortised constant time.
   using Base::get_or_insert_with;
@@ -149,9 +149,10 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   //
   // The guards of all the keys, without duplicates, taken in sorted order, so that batches do not
   // deadlock with each other. Keys are sorted by `less`, std::less<> by default, which must order
-  // any two keys that KeyEqual tells apart. Waits while another thread holds one of the keys.
-  // Deadlock: only if the thread holds a key already. Throws what moving, comparing and storing
-  // keys throws; then no key of the batch is held. O(n log n) for n keys.
+  // any two keys that KeyEqual tells apart, the same way in every batch. Waits while another thread
+  // holds one of the keys. Deadlock: if this thread holds one of the keys, or holds another key and
+  // becomes part of a cycle. Throws what moving, comparing and storing keys throws; then no key of
+  // the batch is held. O(n log n) for n keys.
   using Base::batch_lock;
 
   // std::optional<Batch> try_batch_lock(Range keys, Less less = {})

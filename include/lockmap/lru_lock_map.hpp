@@ -167,18 +167,22 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
                                   detail::describe(max_size));
     }
     set_bounds(max_size);
-    shrink();
+    for (Shard& shard : this->shards()) {
+      Section section(shard);
+      shard.shrink(section, nullptr);
+    }
   }
 
-  // From now on an operation evicts at most `max_evict` keys of a shard. Waits for no key. Throws
-  // std::invalid_argument for 0. Linear in `shard_count()`.
+  // From now on an operation evicts at most `max_evict` keys of a shard; evicts nothing itself.
+  // With 1, an insertion evicts as many keys as it adds: that keeps a cache from growing, but does
+  // not bring one back to its bound. Waits for no key. Throws std::invalid_argument for 0. Linear
+  // in `shard_count()`.
   void set_max_evict(size_type max_evict) {
     check_max_evict(max_evict);
     for (Shard& shard : this->shards()) {
       Section section(shard);
       shard.order(section).set_max_evict(max_evict);
     }
-    shrink();
   }
 
   // What happened since construction. While other threads use the cache, the sum of what the shards
@@ -215,13 +219,6 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   static void check_max_evict(std::size_t max_evict) {
     if (max_evict == 0) {
       throw std::invalid_argument("lockmap: max_evict must be at least 1, but is 0");
-    }
-  }
-
-  void shrink() {
-    for (Shard& shard : this->shards()) {
-      Section section(shard);
-      shard.shrink(section, nullptr);
     }
   }
 

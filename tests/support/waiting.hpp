@@ -1,7 +1,7 @@
 #pragma once
 
-// Statements about who waits for whom. What should happen and does not ends the program (threads.hpp)
-// instead of hanging it.
+// Statements about who waits for whom. What should happen and does not ends the program
+// (threads.hpp) instead of hanging it.
 
 #include <gtest/gtest.h>
 

@@ -25,8 +25,8 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
 #define LOCKMAP_NOINLINE __attribute__((noinline))
 #endif
 
-// For what must exist once in a process: shared libraries that are built with hidden visibility would
-// each have their own.
+// For what must exist once in a process: shared libraries that are built with hidden visibility
+// would each have their own.
 #if defined(_WIN32)
 #define LOCKMAP_ONE_PER_PROCESS
 #else

@@ -152,8 +152,8 @@ struct Keys {
     }
   }
 
-  // What a key is to be constructed from, should one be stored: what the caller gave, unless `probe`
-  // has converted it.
+  // What a key is to be constructed from, should one be stored: what the caller gave, unless
+  // `probe` has converted it.
   template <class T, class Q>
   [[nodiscard]] static constexpr decltype(auto) stored_key(Probe<T>& probe, Q&& q) noexcept {
     if constexpr (std::is_reference_v<T>) {

@@ -179,8 +179,8 @@ class alignas(cache_line) Shard {
   // allocator, KeyEqual or the key's constructor throws; then nothing has changed.
   template <class T, class K>
   [[nodiscard]] Found find_or_make(Section& section, const Probe<T>& probe, K&& key) {
-    // From the moment that the table makes room for the node, nothing may throw. What throws is done
-    // here, and only if the key turns out to be new.
+    // From the moment that the table makes room for the node, nothing may throw. What throws is
+    // done here, and only if the key turns out to be new.
     if (!has_room()) [[unlikely]] {
       if (Node* const node = find(section, probe)) return {node};
       make_room();
@@ -507,12 +507,13 @@ class alignas(cache_line) Shard {
     return false;
   }
 
-  // Sleeps until the key is handed over to this thread, or found free when it is woken, or until the
-  // deadline; then it returns false. Leaves the section left.
+  // Sleeps until the key is handed over to this thread, or found free when it is woken, or until
+  // the deadline; then it returns false. Leaves the section left.
   //
-  // No wake-up is lost: a release takes a waiter out of the list unless one that was taken out before
-  // is still on its way. That one then locks the key, or finds that another thread has it and clears
-  // the waking bit while that is so: in both cases a release is to come that will look into the list.
+  // No wake-up is lost: a release takes a waiter out of the list unless one that was taken out
+  // before is still on its way. That one then locks the key, or finds that another thread has it
+  // and clears the waking bit while that is so: in both cases a release is to come that will look
+  // into the list.
   template <class D>
   [[nodiscard]] bool wait_in_list(Section& section, Node& node, const D& deadline) {
     Waiter waiter(node.state, ThisThread::id());
@@ -687,8 +688,8 @@ class alignas(cache_line) Shard {
   Allocator allocator_;
   Table table_;
   // How many keys the table takes without allocating. Abseil's table is lost if an allocation fails
-  // while it grows. It does not allocate on insertion while it has more than 16 slots and at most 25
-  // of 32 are full: then it has room, or makes some by cleaning up in place.
+  // while it grows. It does not allocate on insertion while it has more than 16 slots and at most
+  // 25 of 32 are full: then it has room, or makes some by cleaning up in place.
   std::size_t table_limit_ = 0;
   Slab<Node, Allocator> slab_;
   Order order_;

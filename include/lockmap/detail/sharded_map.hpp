@@ -349,8 +349,8 @@ class ShardedMap {
 
   ~ShardedMap() = default;
 
-  // For the destructors of the maps: ends all values while the whole map can still be used. (A value
-  // whose destructor uses the map may store values there; then there is another round.)
+  // For the destructors of the maps: ends all values while the whole map can still be used. (A
+  // value whose destructor uses the map may store values there; then there is another round.)
   void end_all_values() noexcept {
     for (const Shard& shard : shards()) shard.assert_unused();
     if constexpr (!Node::trivially_ended) {
@@ -387,9 +387,9 @@ class ShardedMap {
     return *entry;
   }
 
-  // Locks the key of a node, evicts if the node was made for it, and leaves the section in any case:
-  // neither the entry nor others of the caller may be released inside. Empty if the deadline was too
-  // early.
+  // Locks the key of a node, evicts if the node was made for it, and leaves the section in any
+  // case: neither the entry nor others of the caller may be released inside. Empty if the deadline
+  // was too early.
   template <class D>
   [[nodiscard]] static std::optional<Entry> lock(Shard& shard, Section& section, Found found,
                                                  Touch touch, const D& deadline) {
@@ -496,8 +496,8 @@ class ShardedMap {
     return batch;
   }
 
-  // The keys of a batch in the order in which they are to be locked. Pointers, so that keys need not
-  // be assignable.
+  // The keys of a batch in the order in which they are to be locked. Pointers, so that keys need
+  // not be assignable.
   template <class Less>
   [[nodiscard]] static std::vector<Probe<Key>*> sorted(std::vector<Probe<Key>>& keys, Less& less) {
     static_assert(std::predicate<Less&, const Key&, const Key&>,

@@ -39,8 +39,8 @@ class Slab {
     if (has_room()) return;
     append_given_back();
     if (unused_ != nullptr) return;
-    // Half as much again, so that at most a third is idle, in chunks that malloc does not map one by
-    // one.
+    // Half as much again, so that at most a third is idle, in chunks that malloc does not map one
+    // by one.
     grow(std::clamp(capacity_ / 2, first_chunk, largest_chunk));
   }
 

@@ -18,12 +18,12 @@ struct NoDeadline {
   [[nodiscard]] static constexpr bool expired() noexcept { return false; }
 };
 
-// ... until a point in time of any clock that std::condition_variable takes and whose now() does not
-// throw, ...
+// ... until a point in time of any clock that std::condition_variable takes and whose now() does
+// not throw, ...
 template <class Clock, class Duration>
 struct Deadline {
-  // Comparing times may convert them to the finer of their units, in which one that is far away need
-  // not fit. Doubles say which are far away.
+  // Comparing times may convert them to the finer of their units, in which one that is far away
+  // need not fit. Doubles say which are far away.
   [[nodiscard]] bool is_far() const noexcept { return distance() > a_day; }
   [[nodiscard]] bool expired() const noexcept {
     const Hours hours = distance();
