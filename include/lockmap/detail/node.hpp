@@ -25,8 +25,9 @@ concept MakerOf = std::is_invocable_r_v<Value, F>;
 // keeps in each node, a base class so that an order that keeps nothing takes no room.
 template <class Key, class Value, class Links>
 struct Node : Links {
-  Node() noexcept {}  // NOLINT(modernize-use-equals-default): the unions stay without a member
-  ~Node() {}          // NOLINT(modernize-use-equals-default): whoever ends the node's use ends them
+  // The unions begin without a member, and whoever ends the node's use ends the members.
+  Node() noexcept {}
+  ~Node() {}
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 

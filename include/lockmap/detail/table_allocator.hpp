@@ -16,10 +16,10 @@ class TableAllocator {
   using value_type = T;
 
   explicit TableAllocator(const Allocator& allocator) noexcept : allocator_(&allocator) {}
+  // Implicit, as the requirements on allocators ask for.
   template <class U>
-  TableAllocator(
-      const TableAllocator<U, Allocator>&
-          other) noexcept  // NOLINT(google-explicit-constructor): as the standard asks for
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  TableAllocator(const TableAllocator<U, Allocator>& other) noexcept
       : allocator_(other.allocator_) {}
 
   [[nodiscard]] T* allocate(std::size_t count) {

@@ -1,0 +1,13 @@
+# Sets the sanitizer flags for everything in the build: mixing instrumented and plain code in one
+# program gives wrong reports.
+if(LOCKMAP_SANITIZE STREQUAL "address")
+  set(sanitize_flags -fsanitize=address,undefined -fno-sanitize-recover=all)
+elseif(LOCKMAP_SANITIZE STREQUAL "thread")
+  set(sanitize_flags -fsanitize=thread)
+elseif(NOT LOCKMAP_SANITIZE STREQUAL "")
+  message(FATAL_ERROR "LOCKMAP_SANITIZE is '${LOCKMAP_SANITIZE}'; use address, thread or nothing")
+endif()
+if(sanitize_flags)
+  add_compile_options(${sanitize_flags} -fno-omit-frame-pointer)
+  add_link_options(${sanitize_flags})
+endif()
