@@ -132,6 +132,7 @@ struct TestAccess {
       const std::size_t waiting = count_waiters(shard.waiters_, node->state);
       require(state.has_waiters() == (waiting != 0), "I7: the waiter bit contradicts the list");
       require(state.pins() >= waiting + (state.locked() ? 1 : 0), "I2: a waiter without a pin");
+      require((state.bits() & State::waking_bit) == 0, "I9: nobody is on its way");
       require(state.pins() != 0 || !state.evict_on_release(), "I10: a request without a pin");
       eviction_is_due = eviction_is_due || state.evict_on_release();
       listed += waiting;

@@ -44,9 +44,9 @@ namespace lockmap::detail {
 //     a valueless node is given up only under the shard mutex, together with the node.)
 // I5  The shard mutex is a leaf: nothing waits for a key, calls back or blocks while holding it.
 //     Two shard mutexes are never held together.
-// I6  No user code runs under a shard mutex except KeyEqual and the construction or move of a key
-//     or value that is being stored. In particular no callback, no listener, no destructor, and
-//     no copy of a value that is not trivially copyable and small.
+// I6  No user code runs under a shard mutex except KeyEqual, the allocator, and the construction or
+//     move of a key or value that is being stored. In particular no callback, no listener, no
+//     destructor, and no copy of a value that is not trivially copyable and small.
 // I7  A waiter is in the wait list exactly while the node's waiter bit says so; the bit is set and
 //     cleared under the shard mutex.
 // I8  A thread that sleeps for a key while it holds others is in the wait-for graph for as long as
@@ -67,7 +67,7 @@ namespace lockmap::detail {
 //   lock a node in passing    pins > 0, not locked             compare-exchange  M, P  acquire
 //   pin                       locked                           fetch-add         M     relaxed (2)
 //   note a waiter             locked                           compare-exchange  M, P  relaxed (2)
-//   stop waking               locked                           compare-exchange  P     relaxed (2)
+//   stop waking               locked                           compare-exchange  M, P  relaxed (2)
 //   withdraw a waiter         its deadline passed              fetch-and         M, P  relaxed (2)
 //   ask for eviction          pins > 0                         fetch-or          M     acquire
 //   release, fast             nobody to wake, no request to    compare-exchange  H     release
@@ -518,7 +518,7 @@ class alignas(cache_line) Shard {
   [[nodiscard]] bool wait_in_list(Section& section, Node& node, const D& deadline) {
     Waiter waiter(node.state, ThisThread::id());
     section.enter();
-    for (std::uint64_t mine = 0; !try_lock_or_note_waiter(section, node, mine);
+    for (std::uint64_t mine = 0; !try_lock_or_note(section, node, mine, State::has_waiters_bit);
          mine = State::waking_bit) {
       if (mine == 0) {
         waiters_.push_back(waiter);
@@ -537,9 +537,13 @@ class alignas(cache_line) Shard {
         ThisThread::key_acquired();
         return true;
       }
-      if (!woken) return try_lock_or_stop_waking(node);
-      if (spin(node, State::waking_bit)) return true;
+      if (woken && spin(node, State::waking_bit)) return true;
       section.enter();
+      if (!woken) {
+        const bool locked = try_lock_or_note(section, node, State::waking_bit, 0);
+        section.leave();
+        return locked;
+      }
     }
     section.leave();
     return true;
@@ -560,26 +564,14 @@ class alignas(cache_line) Shard {
   }
 
   // For a waiter: either locks the key or, in the same step, sees to it that the release of whoever
-  // has it will look into the wait list. `mine` is the waking bit of a waiter that was woken.
-  [[nodiscard]] static bool try_lock_or_note_waiter(Section& /*section*/, Node& node,
-                                                    std::uint64_t mine) noexcept {
+  // has it will look into the wait list. `mine` is the waking bit of a waiter that was woken, and
+  // `noted` the waiter bit of one that is to be in the list.
+  [[nodiscard]] static bool try_lock_or_note(Section& /*section*/, Node& node, std::uint64_t mine,
+                                             std::uint64_t noted) noexcept {
     for (;;) {
       if (try_lock_pinned(node, mine)) return true;
       State state = node.state.load(std::memory_order_relaxed);
-      if (state.locked() &&
-          node.state.compare_exchange(state, state.set(State::has_waiters_bit).clear(mine),
-                                      std::memory_order_relaxed)) {
-        return false;
-      }
-    }
-  }
-
-  // The same for a woken waiter whose deadline has passed, which will not be in the list.
-  [[nodiscard]] static bool try_lock_or_stop_waking(Node& node) noexcept {
-    for (;;) {
-      if (try_lock_pinned(node, State::waking_bit)) return true;
-      State state = node.state.load(std::memory_order_relaxed);
-      if (state.locked() && node.state.compare_exchange(state, state.clear(State::waking_bit),
+      if (state.locked() && node.state.compare_exchange(state, state.clear(mine).set(noted),
                                                         std::memory_order_relaxed)) {
         return false;
       }
