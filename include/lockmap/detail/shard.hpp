@@ -523,7 +523,6 @@ class alignas(cache_line) Shard {
       if (mine == 0) {
         waiters_.push_back(waiter);
       } else {
-        waiter.note_lost_race();
         waiters_.push_front(waiter);
       }
       section.leave();

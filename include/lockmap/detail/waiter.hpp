@@ -66,14 +66,10 @@ class Waiter {
 
   [[nodiscard]] ThreadId thread() const noexcept { return thread_; }
 
-  // For a waiter that was woken and found that another thread was faster. Needs the shard mutex, as
-  // `is_starving` does.
-  void note_lost_race() noexcept {
-    starving_ = std::chrono::steady_clock::now() - since_ > patience;
+  // True if it has waited so long that the key must not go to a barging thread again.
+  [[nodiscard]] bool is_starving() const noexcept {
+    return std::chrono::steady_clock::now() - since_ > patience;
   }
-
-  // Whether that happened after so long a wait that the key should be handed over to it.
-  [[nodiscard]] bool is_starving() const noexcept { return starving_; }
 
   // Lets `sleep` return true. The waiter must not be touched afterwards.
   void wake() noexcept {
@@ -123,7 +119,6 @@ class Waiter {
   Waiter* previous_ = nullptr;
   Waiter* next_ = nullptr;
   bool linked_ = false;
-  bool starving_ = false;
 };
 
 // The waiters of one shard for all its keys, those of one key in the order in which they are to be
