@@ -94,8 +94,8 @@ namespace lockmap::detail {
 // A value that is copied and replaced under the shard mutex (I6) rather than under its key's lock.
 template <class Value>
 inline constexpr bool copied_in_place =
-    std::is_trivially_copyable_v<Value>&& std::is_copy_constructible_v<Value> &&
-    sizeof(Value) <= 64;
+    sizeof(Value) <= 64 &&
+    std::conjunction_v<std::is_trivially_copyable<Value>, std::is_copy_constructible<Value>>;
 
 template <class Key, class Value, class KeyEqual, class Allocator, class Order>
 class alignas(cache_line) Shard {
@@ -417,11 +417,11 @@ class alignas(cache_line) Shard {
     } storage;
     Table& table = *std::construct_at(std::addressof(storage.table), 0, table_.hash_function(),
                                       table_.key_eq(), table_.get_allocator());
-    table.reserve(std::max<std::size_t>(keys + keys / 8 + 1, 24));  // it fills 28 of 32 slots
+    table.reserve(std::max<std::size_t>(keys + keys / 6 + 8, 24));
     for (Node* const node : table_) table.insert(node);
     table.swap(table_);
     std::destroy_at(std::addressof(table));
-    table_limit_ = table_.capacity() * 25 / 32;
+    table_limit_ = (table_.capacity() - 8) * 3 / 4;
   }
 
   // How often a thread looks again before it sleeps: about as long as falling asleep takes.
@@ -679,8 +679,9 @@ class alignas(cache_line) Shard {
   Allocator allocator_;
   Table table_;
   // How many keys the table takes without allocating. Abseil's table is lost if an allocation fails
-  // while it grows. It does not allocate on insertion while it has more than 16 slots and at most
-  // 25 of 32 are full: then it has room, or makes some by cleaning up in place.
+  // while it grows. But with more than 16 slots it does not allocate on insertion while at most 25
+  // of 32 are full (newer releases first set five aside): then it has room, or makes some by
+  // cleaning up in place. Three quarters leave a margin.
   std::size_t table_limit_ = 0;
   Slab<Node, Allocator> slab_;
   Order order_;
