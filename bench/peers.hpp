@@ -115,17 +115,14 @@ class LockMapPeer : public PeerDefaults {
   lockmap::LockMap<Key, Value> map_;
 };
 
-template <class K>
-class LruLockMapPeer : public PeerDefaults {
+// What the caches have in common: both offer the same calls.
+template <class K, class Cache>
+class CachePeer : public PeerDefaults {
  public:
   using Key = K;
-  static constexpr std::string_view name = "LruLockMap";
-  static constexpr std::string_view note =
-      "get() promotes and counts a hit or a miss in stats(); peek() does neither; insert() returns "
-      "the previous value and evicts beyond max_size, which its shards share exactly";
   static constexpr bool bounded = true;
 
-  explicit LruLockMapPeer(std::size_t max_size) : cache_(max_size) {}
+  explicit CachePeer(std::size_t max_size) : cache_(max_size) {}
 
   template <class Q>
   Value get(const Q& key) {
@@ -138,7 +135,17 @@ class LruLockMapPeer : public PeerDefaults {
   void insert(const Key& key, Value value) { cache_.insert(key, value); }
 
  private:
-  lockmap::LruLockMap<Key, Value> cache_;
+  Cache cache_;
+};
+
+template <class K>
+class LruLockMapPeer : public CachePeer<K, lockmap::LruLockMap<K, Value>> {
+ public:
+  static constexpr std::string_view name = "LruLockMap";
+  static constexpr std::string_view note =
+      "get() promotes and counts a hit or a miss in stats(); peek() does neither; insert() returns "
+      "the previous value and evicts beyond max_size, which its shards share exactly";
+  using CachePeer<K, lockmap::LruLockMap<K, Value>>::CachePeer;
 };
 
 // -- Written by hand -----------------------------------------------------------------------------
@@ -229,30 +236,14 @@ class PerKeyMutexPeer : public PeerDefaults {
 };
 
 template <class K>
-class ShardedMutexLruPeer : public PeerDefaults {
+class ShardedMutexLruPeer : public CachePeer<K, ShardedMutexLru<K, Value>> {
  public:
-  using Key = K;
   static constexpr std::string_view name = "ShardedMutexLru";
   static constexpr std::string_view note =
       "by hand, 64 shards of std::mutex, std::list and absl::flat_hash_map to it. get moves the "
       "list node to the front; peek does not; insert beyond the shard's part of the bound reuses "
       "the last node. It counts no hits and misses";
-  static constexpr bool bounded = true;
-
-  explicit ShardedMutexLruPeer(std::size_t max_size) : cache_(max_size) {}
-
-  template <class Q>
-  Value get(const Q& key) {
-    return cache_.get(key).value_or(0);
-  }
-  template <class Q>
-  Value peek(const Q& key) {
-    return cache_.peek(key).value_or(0);
-  }
-  void insert(const Key& key, Value value) { cache_.insert(key, value); }
-
- private:
-  ShardedMutexLru<Key, Value> cache_;
+  using CachePeer<K, ShardedMutexLru<K, Value>>::CachePeer;
 };
 
 // -- Libraries -----------------------------------------------------------------------------------

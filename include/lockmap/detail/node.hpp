@@ -37,7 +37,7 @@ struct Node : Links {
 
   template <class... Args>
   void construct_key(Args&&... args) {
-    unpoison(std::addressof(key), sizeof(*this) - key_offset());
+    unpoison_contents();
     std::construct_at(std::addressof(key), std::forward<Args>(args)...);
   }
 
@@ -59,7 +59,7 @@ struct Node : Links {
   // Makes every access to the key and the value an error for AddressSanitizer.
   void poison_contents() noexcept { poison(std::addressof(key), sizeof(*this) - key_offset()); }
 
-  // Undoes it for the whole node, before its memory goes back to the allocator.
+  // Undoes it, before the node is used again or its memory goes back to the allocator.
   void unpoison_contents() noexcept { unpoison(std::addressof(key), sizeof(*this) - key_offset()); }
 
   StateWord state;

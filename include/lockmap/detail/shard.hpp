@@ -223,12 +223,8 @@ class alignas(cache_line) Shard {
   // Takes an unpinned node out of the table. It is the caller's to end: its memory goes back
   // through `end_nodes` or, still in the section, `recycle`.
   void unlink(Section& /*section*/, Position position) noexcept {
-    Node* const node = *position;
-    table_.erase(position);
-    order_.on_erase(*node);
-    node->state.store(State(), std::memory_order_relaxed);
+    take_out(position);
     values_.add_exclusively(-1);
-    node->next = nullptr;
   }
   void unlink(Section& section, Node& node) noexcept { unlink(section, table_.find(&node)); }
 
@@ -613,15 +609,21 @@ class alignas(cache_line) Shard {
     }
   }
 
+  // Leaves a node in neither table nor order (I1), and in no list.
+  void take_out(Position position) noexcept {
+    Node* const node = *position;
+    table_.erase(position);
+    order_.on_erase(*node);
+    node->state.store(State(), std::memory_order_relaxed);
+    node->next = nullptr;
+  }
+
   // Removes a node without a value that only the calling thread knows of.
   void discard(Section& /*section*/, Node& node) noexcept {
-    table_.erase(table_.find(&node));
-    order_.on_erase(node);
-    node.state.store(State(), std::memory_order_relaxed);
+    take_out(table_.find(&node));
     if constexpr (std::is_trivially_destructible_v<Key>) {
       slab_.put(&node);
     } else {
-      node.next = nullptr;
       aftermath_.ended = &node;
       has_aftermath_ = true;
     }
@@ -656,7 +658,6 @@ class alignas(cache_line) Shard {
         return;
       }
     }
-    node.next = nullptr;
     (aftermath_.last_evicted != nullptr ? aftermath_.last_evicted->next
                                         : aftermath_.first_evicted) = &node;
     aftermath_.last_evicted = &node;

@@ -73,10 +73,8 @@ class Slab {
     }
   }
 
-  // Allocates room for `count` nodes at once.
-  void reserve(std::size_t count) {
-    if (count > 0) grow(count);
-  }
+  // Allocates room for `count` nodes at once. Precondition: `count > 0`.
+  void reserve(std::size_t count) { grow(count); }
 
   // Gives all memory back if no node is in use, by a table or by a thread that is ending its use.
   void release_if_unused() noexcept {
