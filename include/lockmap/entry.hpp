@@ -46,7 +46,7 @@ class [[nodiscard]] Entry {
   Entry& operator=(const Entry&) = delete;
   Entry(Entry&& other) noexcept
       : shard_(other.shard_),
-        node_(std::exchange(other.node_, nullptr)),
+        lock_(std::exchange(other.lock_, {})),
         has_value_(other.has_value_),
         keep_(other.keep_) {}
   // Releases the key that this entry holds, then takes over the other's.
@@ -54,7 +54,7 @@ class [[nodiscard]] Entry {
     if (this != &other) {
       unlock();
       shard_ = other.shard_;
-      node_ = std::exchange(other.node_, nullptr);
+      lock_ = std::exchange(other.lock_, {});
       has_value_ = other.has_value_;
       keep_ = other.keep_;
     }
@@ -67,36 +67,36 @@ class [[nodiscard]] Entry {
 
   // Whether the key has a value.
   [[nodiscard]] bool has_value() const noexcept {
-    LOCKMAP_ASSERT(node_ != nullptr);
+    LOCKMAP_ASSERT(lock_.node != nullptr);
     return has_value_;
   }
 
   // The value; null if there is none.
   [[nodiscard]] mapped_type* get() noexcept {
-    return has_value() ? std::addressof(node_->value) : nullptr;
+    return has_value() ? std::addressof(lock_.node->value) : nullptr;
   }
   [[nodiscard]] const mapped_type* get() const noexcept {
-    return has_value() ? std::addressof(node_->value) : nullptr;
+    return has_value() ? std::addressof(lock_.node->value) : nullptr;
   }
 
   // The value. Throws std::bad_optional_access if there is none.
   [[nodiscard]] mapped_type& value() {
     if (!has_value()) throw std::bad_optional_access();
-    return node_->value;
+    return lock_.node->value;
   }
   [[nodiscard]] const mapped_type& value() const {
     if (!has_value()) throw std::bad_optional_access();
-    return node_->value;
+    return lock_.node->value;
   }
 
   // The value. Precondition: there is one.
   [[nodiscard]] mapped_type& operator*() noexcept {
     LOCKMAP_ASSERT(has_value());
-    return node_->value;
+    return lock_.node->value;
   }
   [[nodiscard]] const mapped_type& operator*() const noexcept {
     LOCKMAP_ASSERT(has_value());
-    return node_->value;
+    return lock_.node->value;
   }
   [[nodiscard]] mapped_type* operator->() noexcept { return std::addressof(**this); }
   [[nodiscard]] const mapped_type* operator->() const noexcept { return std::addressof(**this); }
@@ -104,7 +104,7 @@ class [[nodiscard]] Entry {
   // A copy of the value, or `fallback` if there is none.
   template <class U = mapped_type>
   [[nodiscard]] mapped_type value_or(U&& fallback) const {
-    return has_value() ? node_->value : static_cast<mapped_type>(std::forward<U>(fallback));
+    return has_value() ? lock_.node->value : static_cast<mapped_type>(std::forward<U>(fallback));
   }
 
   // Stores a value and returns the previous one. Throws what the value's move throws; then the
@@ -114,13 +114,13 @@ class [[nodiscard]] Entry {
     if (!has_value()) {
       construct(std::move(value));
     } else {
-      previous.emplace(std::move(node_->value));
-      node_->destroy_value();
+      previous.emplace(std::move(lock_.node->value));
+      lock_.node->destroy_value();
       if constexpr (std::is_nothrow_move_constructible_v<mapped_type>) {
-        node_->construct_value(std::move(value));
+        lock_.node->construct_value(std::move(value));
       } else {
         try {
-          node_->construct_value(std::move(value));
+          lock_.node->construct_value(std::move(value));
         } catch (...) {
           restore(*previous);
           throw;
@@ -136,23 +136,23 @@ class [[nodiscard]] Entry {
   mapped_type& emplace(Args&&... args) {
     if (!has_value()) {
       construct(std::forward<Args>(args)...);
-      return node_->value;
+      return lock_.node->value;
     }
-    node_->destroy_value();
+    lock_.node->destroy_value();
     try {
-      node_->construct_value(std::forward<Args>(args)...);
+      lock_.node->construct_value(std::forward<Args>(args)...);
     } catch (...) {
       note_removed();
       throw;
     }
-    return node_->value;
+    return lock_.node->value;
   }
 
   // The value; if there is none, stores the given one first. Throws what the value's move throws;
   // then there is still none.
   mapped_type& or_insert(mapped_type value) {
     if (!has_value()) construct(std::move(value));
-    return node_->value;
+    return lock_.node->value;
   }
 
   // The value; if there is none, stores what `make()` returns first. `make` may use other keys of
@@ -160,17 +160,17 @@ class [[nodiscard]] Entry {
   template <detail::MakerOf<mapped_type> F>
   mapped_type& or_insert_with(F&& make) {
     if (!has_value()) {
-      node_->construct_value_from(std::forward<F>(make));
+      lock_.node->construct_value_from(std::forward<F>(make));
       note_stored();
     }
-    return node_->value;
+    return lock_.node->value;
   }
 
   // Removes the value and returns it. Throws what its move throws; then it is still there.
   std::optional<mapped_type> remove() {
     std::optional<mapped_type> previous;
     if (has_value()) {
-      previous.emplace(std::move(node_->value));
+      previous.emplace(std::move(lock_.node->value));
       reset();
     }
     return previous;
@@ -184,7 +184,7 @@ class [[nodiscard]] Entry {
 
   // Releases the key before the entry dies.
   void unlock() noexcept {
-    if (node_ != nullptr) shard_->release(*std::exchange(node_, nullptr), has_value_, keep_);
+    if (lock_.node != nullptr) shard_->release(std::exchange(lock_, {}), has_value_, keep_);
   }
 
  private:
@@ -195,18 +195,20 @@ class [[nodiscard]] Entry {
 
   using Node = typename Shard::Node;
 
+  using Lock = typename Shard::Lock;
+
   // For a key that the calling thread has locked.
-  Entry(Shard& shard, Node& node) noexcept
-      : shard_(&shard), node_(&node), has_value_(Shard::has_value(node)) {}
+  Entry(Shard& shard, const Lock& lock) noexcept
+      : shard_(&shard), lock_(lock), has_value_(lock.has_value) {}
 
   [[nodiscard]] Node& node() const noexcept {
-    LOCKMAP_ASSERT(node_ != nullptr);
-    return *node_;
+    LOCKMAP_ASSERT(lock_.node != nullptr);
+    return *lock_.node;
   }
 
   template <class... Args>
   void construct(Args&&... args) {
-    node_->construct_value(std::forward<Args>(args)...);
+    lock_.node->construct_value(std::forward<Args>(args)...);
     note_stored();
   }
 
@@ -223,7 +225,7 @@ class [[nodiscard]] Entry {
   // Puts a value back where there is none but was one.
   void restore(mapped_type& value) noexcept {
     try {
-      node_->construct_value(std::move(value));
+      lock_.node->construct_value(std::move(value));
     } catch (...) {
       note_removed();
     }
@@ -233,11 +235,11 @@ class [[nodiscard]] Entry {
   void reset() noexcept {
     if (!has_value()) return;
     note_removed();
-    node_->destroy_value();
+    lock_.node->destroy_value();
   }
 
   Shard* shard_;
-  Node* node_;         // null after a move and after `unlock`
+  Lock lock_;          // without a node after a move and after `unlock`
   bool has_value_;     // the truth while the key is locked; the release writes it to the state word
   bool keep_ = false;  // see Shard::release
 };
@@ -297,7 +299,7 @@ class [[nodiscard]] Batch {
     const auto probe = keys_->probe(key);
     const detail::NodeEqual<KeyEqual> is_node_of{&keys_->equal};
     for (const Entry& entry : entries_) {
-      if (entry.node_ != nullptr && is_node_of(entry.node_, probe)) return &entry;
+      if (entry.lock_.node != nullptr && is_node_of(entry.lock_.node, probe)) return &entry;
     }
     return nullptr;
   }
@@ -331,7 +333,7 @@ class [[nodiscard]] Batch {
   // From the last one, where duplicates of a sorted range are.
   [[nodiscard]] bool holds(const typename Shard::Node& node) const noexcept {
     return std::any_of(entries_.rbegin(), entries_.rend(),
-                       [&node](const Entry& entry) { return entry.node_ == &node; });
+                       [&node](const Entry& entry) { return entry.lock_.node == &node; });
   }
 
   void release() noexcept {

@@ -133,7 +133,7 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   // `get` without making the key the most recently used one, and without counting in `stats`.
   template <detail::LookupKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] std::optional<Value> peek(const Q& key) const {
-    return this->copy_of(key, detail::Touch::quiet);
+    return this->template copy_of<detail::Touch::quiet>(key);
   }
 
   // Removes the least recently used key of a shard that nobody holds or waits for, and returns it

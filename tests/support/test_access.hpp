@@ -66,6 +66,18 @@ struct TestAccess {
     return capacity;
   }
 
+  // Whether readers of the mutex may announce themselves instead of taking it.
+  static bool is_biased(const ReaderBiasedMutex& mutex) { return mutex.biased_.load(); }
+
+  template <class Map>
+  static std::size_t biased_shards(const Map& map) {
+    std::size_t count = 0;
+    for (const auto& shard : base_of(map).shards()) count += is_biased(shard.mutex_) ? 1U : 0U;
+    return count;
+  }
+
+  static std::size_t reader_slots() { return ReaderSlots::count(); }
+
   // The state of every shard with a key in use, for a watchdog.
   template <class Map>
   static std::string dump(const Map& map) {

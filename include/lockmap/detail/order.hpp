@@ -51,6 +51,9 @@ class NoOrder {
   static constexpr bool enabled = false;
   struct Links {};
 
+  // Whether an operation that touches a key so needs more than a reading section.
+  [[nodiscard]] static constexpr bool changes_on(Touch /*touch*/) noexcept { return false; }
+
   template <class Node>
   void on_insert(Node& /*node*/) noexcept {}
   template <class Node>
@@ -78,6 +81,10 @@ class LruOrder {
   LruOrder() noexcept { ends_.newer = ends_.older = &ends_; }
   LruOrder(const LruOrder&) = delete;
   LruOrder& operator=(const LruOrder&) = delete;
+
+  [[nodiscard]] static constexpr bool changes_on(Touch touch) noexcept {
+    return touch != Touch::quiet;
+  }
 
   void on_insert(Links& node) noexcept { link_as_newest(node); }
   void on_erase(Links& node) noexcept { unlink(node); }

@@ -15,7 +15,7 @@
 #include "lockmap/detail/hash.hpp"
 #include "lockmap/detail/node.hpp"
 #include "lockmap/detail/order.hpp"
-#include "lockmap/detail/shard_mutex.hpp"
+#include "lockmap/detail/reader_bias.hpp"
 #include "lockmap/detail/slab.hpp"
 #include "lockmap/detail/state_word.hpp"
 #include "lockmap/detail/table_allocator.hpp"
@@ -38,8 +38,8 @@ namespace lockmap::detail {
 //     order). The table owns it.
 // I2  Pins go from 0 to 1 only under the shard mutex. While a node has a pin it is neither removed
 //     nor moved.
-// I3  The value is touched only by the holder, or by the holder of the shard mutex while pins are
-//     0.
+// I3  The value is touched only by the holder or, while pins are 0, by the holder of the shard
+//     mutex; and it is read, while pins are 0, in a reading section (I11).
 // I4  When the shard mutex is free, a node without a value has at least one pin. (The last pin of
 //     a valueless node is given up only under the shard mutex, together with the node.)
 // I5  The shard mutex is a leaf: nothing waits for a key, calls back or blocks while holding it.
@@ -54,9 +54,12 @@ namespace lockmap::detail {
 // I9  The waking bit is set exactly while one thread that was taken out of the wait list for this
 //     node, and was not handed the key, is on its way: until it has locked the key, is back in the
 //     list, or has given up. Meanwhile releases wake nobody else.
-// I10 While a shard is over its bound because eviction met pinned nodes, at least one of them has
-//     evict_on_release set, so its release evicts. The bit is set and cleared under the shard
-//     mutex.
+// I10 While a shard is over its bound, because eviction met pinned nodes or was left to the release
+//     of one, at least one pinned node has evict_on_release set, so its release evicts. The bit is
+//     set and cleared under the shard mutex.
+// I11 In a reading section nothing is written, neither in the shard nor in a node. The shard mutex
+//     is not held while one lasts, except by other readers (reader_bias.hpp), so what needs it to
+//     happen does not: no key is locked, and pins that are 0 stay 0.
 //
 // Transitions of the state word (M: under the shard mutex; H: by the holder; P: by a thread whose
 // pin is counted). A plain store suffices where nobody else may write: with M while pins are 0
@@ -124,32 +127,43 @@ class alignas(cache_line) Shard {
   // The time during which a thread holds the shard mutex. What must not happen under it (I5, I6) is
   // noted in the shard and done when the section is left: waking a thread, listeners, destructors.
   //
-  // Functions that need the shard mutex take the section as a parameter.
+  // Functions that need the shard mutex take the section as a parameter; those that take it by
+  // value leave it.
   class Section {
    public:
-    explicit Section(Shard& shard) noexcept : shard_(shard) { enter(); }
+    explicit Section(Shard& shard) noexcept : shard_(&shard) { shard.mutex_.lock(); }
+    Section(Section&& other) noexcept : shard_(std::exchange(other.shard_, nullptr)) {}
     Section(const Section&) = delete;
     Section& operator=(const Section&) = delete;
+    Section& operator=(Section&&) = delete;
     ~Section() { leave(); }
 
-    void enter() noexcept {
-      shard_.mutex_.lock();
-      inside_ = true;
-    }
-
     void leave() noexcept {
-      if (!inside_) return;
-      inside_ = false;
-      if (!shard_.has_aftermath_) [[likely]] {
-        shard_.mutex_.unlock();
+      if (shard_ == nullptr) return;
+      Shard& shard = *std::exchange(shard_, nullptr);
+      if (!shard.has_aftermath_) [[likely]] {
+        shard.mutex_.unlock();
       } else {
-        shard_.unlock_with_aftermath();
+        shard.unlock_with_aftermath();
       }
     }
 
    private:
-    Shard& shard_;
-    bool inside_;
+    Shard* shard_;  // null: left
+  };
+
+  // The time during which a thread looks into the shard and changes nothing (I11).
+  class ReadSection {
+   public:
+    explicit ReadSection(Shard& shard) noexcept
+        : mutex_(shard.mutex_), slot_(mutex_.lock_shared()) {}
+    ReadSection(const ReadSection&) = delete;
+    ReadSection& operator=(const ReadSection&) = delete;
+    ~ReadSection() { mutex_.unlock_shared(slot_); }
+
+   private:
+    ReaderBiasedMutex& mutex_;
+    ReaderSlot* slot_;
   };
 
   // -- Finding and making nodes ------------------------------------------------------------------
@@ -162,9 +176,16 @@ class alignas(cache_line) Shard {
     const Position position = find_position(section, probe);
     return position == absent() ? nullptr : *position;
   }
+  template <class T>
+  [[nodiscard]] const Node* find(const ReadSection& /*section*/, const Probe<T>& probe) const {
+    table_.prefetch(probe);
+    const auto position = table_.find(probe);
+    return position == table_.end() ? nullptr : *position;
+  }
 
   template <class T>
   [[nodiscard]] Position find_position(Section& /*section*/, const Probe<T>& probe) {
+    table_.prefetch(probe);
     return table_.find(probe);
   }
   [[nodiscard]] Position absent() { return table_.end(); }
@@ -181,10 +202,11 @@ class alignas(cache_line) Shard {
   [[nodiscard]] Found find_or_make(Section& section, const Probe<T>& probe, K&& key) {
     // From the moment that the table makes room for the node, nothing may throw. What throws is
     // done here, and only if the key turns out to be new.
-    if (!has_room()) [[unlikely]] {
+    if (!slab_.has_room()) [[unlikely]] {
       if (Node* const node = find(section, probe)) return {node};
       make_room();
     }
+    table_.prefetch(probe);
     Node* made = nullptr;
     const Position position = table_.lazy_emplace(probe, [&](const auto& construct) {
       made = slab_.take();
@@ -242,39 +264,69 @@ class alignas(cache_line) Shard {
 
   // -- Locking keys ------------------------------------------------------------------------------
 
-  // Locks the node's key for the calling thread, waiting as long as `deadline` allows. Returns
-  // false if that was not long enough. If it has to wait it leaves the section, and may or may not
-  // have entered it again when it returns. Throws std::system_error if waiting would never end;
-  // then the thread has neither lock nor pin.
-  template <class D>
-  [[nodiscard]] bool lock_key(Section& section, Node& node, Touch touch, const D& deadline) {
-    if (!try_lock(section, node)) [[unlikely]] {
-      if constexpr (std::is_same_v<D, Immediately>) {
-        return false;
-      } else {
-        return lock_key_slow(section, node, touch, deadline);
-      }
+  // What a thread has when it has locked a key.
+  struct Lock {
+    Node* node = nullptr;    // null: it has not locked it
+    bool has_value = false;  // as the state word says until the release
+  };
+
+  // Locks the key of a node for the calling thread if nobody holds or wants it.
+  [[nodiscard]] Lock lock_if_free(Section& section, Found found, Touch touch) noexcept {
+    Node& node = *found.node;
+    if (is_pinned(node)) [[unlikely]] {
+      return {};
     }
-    order_.on_touch(node, touch, node.state.load(std::memory_order_relaxed).has_value());
-    return true;
+    const Lock lock{&node, !found.made};  // I4
+    node.state.store(State::of_sole_holder(ThisThread::id(), lock.has_value),
+                     std::memory_order_relaxed);
+    ThisThread::key_acquired();
+    this->touch(section, node, touch, lock.has_value);
+    return lock;
+  }
+
+  // Locks it whoever has it, waiting as long as `deadline` allows. Throws std::system_error if
+  // waiting would never end; then the thread has neither lock nor pin.
+  template <class D>
+  [[nodiscard]] LOCKMAP_NOINLINE Lock lock_key(Section section, Node& node, Touch touch,
+                                               const D& deadline) {
+    if (try_lock_in_passing(section, node)) {
+      const Lock lock{&node, has_value(node)};
+      this->touch(section, node, touch, lock.has_value);
+      return lock;
+    }
+    if constexpr (std::is_same_v<D, Immediately>) {
+      return {};
+    } else {
+      if (is_held_by_this_thread(node)) {
+        section.leave();
+        if (deadline.expired()) return {};
+        throw_held_by_this_thread();
+      }
+      node.state.add_pin(std::memory_order_relaxed);
+      section.leave();
+      if (!lock_key_pinned(node, deadline)) return {};
+      const Lock lock{&node, has_value(node)};
+      if constexpr (Order::enabled) {
+        Section again(*this);
+        this->touch(again, node, touch, lock.has_value);
+      }
+      return lock;
+    }
   }
 
   [[nodiscard]] static bool is_held_by_this_thread(const Node& node) noexcept {
     return node.state.load(std::memory_order_relaxed).locked_by(ThisThread::id());
   }
 
-  // What the holder finds when it has just locked the key.
-  [[nodiscard]] static bool has_value(const Node& node) noexcept {
-    return node.state.load(std::memory_order_relaxed).has_value();
-  }
-
   // Lets go of the key. `has_value` says whether the holder leaves a value there. If the release
   // has to evict, it passes over this key if `keep` says so: for an operation that has just stored
   // a value there.
-  void release(Node& node, bool has_value, bool keep) noexcept {
+  void release(const Lock& lock, bool has_value, bool keep) noexcept {
     ThisThread::key_released();
-    State state = node.state.load(std::memory_order_relaxed);
-    LOCKMAP_ASSERT(state.locked_by(ThisThread::id()));
+    Node& node = *lock.node;
+    LOCKMAP_ASSERT(is_held_by_this_thread(node));
+    // As it is unless somebody has come meanwhile: then the compare-exchange finds out.
+    State state = State::of_sole_holder(ThisThread::id(), lock.has_value);
     while (!state.wants_wake_up() && !state.evict_on_release() && (has_value || state.pins() > 1)) {
       if (node.state.compare_exchange(state, state.release(has_value), std::memory_order_release)) {
         return;
@@ -302,6 +354,13 @@ class alignas(cache_line) Shard {
     }
   }
 
+  // Leaves that to the release of a pinned node.
+  void shrink_on_release(Section& /*section*/, Node& node) noexcept {
+    if constexpr (Order::enabled) {
+      if (order_.excess(table_.size()) != 0) ask_for_eviction(node);
+    }
+  }
+
   // The least recently used node that nobody holds or waits for; null if there is none.
   [[nodiscard]] Node* oldest_unpinned(Section& /*section*/) noexcept requires(Order::enabled) {
     Node* node = order_.template oldest<Node>();
@@ -312,9 +371,7 @@ class alignas(cache_line) Shard {
   // -- The shard as a whole ----------------------------------------------------------------------
 
   void reserve(std::size_t keys) {
-    if (keys == 0) return;
-    slab_.reserve(keys);
-    rebuild_table(keys);
+    if (keys != 0) grow(keys);
   }
 
   [[nodiscard]] std::uint64_t size() const noexcept { return values_.load(); }
@@ -392,15 +449,19 @@ class alignas(cache_line) Shard {
     if (aftermath.first_evicted != nullptr) end_evicted(aftermath.first_evicted);
   }
 
-  // Whether one more node can be made without an allocation.
-  [[nodiscard]] bool has_room() const noexcept {
-    return slab_.has_room() && table_.size() < table_limit_;
+  // Sees to it that one more node can be made without an allocation. Throws what the allocator
+  // throws; then nothing has changed.
+  LOCKMAP_NOINLINE void make_room() {
+    slab_.append_given_back();
+    if (!slab_.has_room()) grow(slab_.increment());
   }
 
-  // Sees to it that it can. Throws what the allocator throws; then nothing has changed.
-  LOCKMAP_NOINLINE void make_room() {
-    slab_.make_room();
-    if (!has_room()) rebuild_table(2 * table_.size());
+  // By `count` nodes. The table first: it has room for all nodes of the slab at any time, so only
+  // the slab needs to be asked.
+  void grow(std::size_t count) {
+    const std::size_t capacity = slab_.capacity() + count;
+    if (capacity > table_limit_) rebuild_table(capacity);
+    slab_.grow(count);
   }
 
   // Gives the table room for `keys` keys and more.
@@ -423,13 +484,14 @@ class alignas(cache_line) Shard {
   // How often a thread looks again before it sleeps: about as long as falling asleep takes.
   static constexpr int spins = 100;
 
-  [[nodiscard]] static bool try_lock(Section& /*section*/, Node& node) noexcept {
-    State state = node.state.load(std::memory_order_acquire);
-    if (state.pins() == 0) [[likely]] {
-      node.state.store(state.pin().lock(ThisThread::id()), std::memory_order_relaxed);
-      ThisThread::key_acquired();
-      return true;
-    }
+  // What the holder finds when it has just locked the key.
+  [[nodiscard]] static bool has_value(const Node& node) noexcept {
+    return node.state.load(std::memory_order_relaxed).has_value();
+  }
+
+  // For a key that others want, and perhaps one of them has.
+  [[nodiscard]] static bool try_lock_in_passing(Section& /*section*/, Node& node) noexcept {
+    State state = node.state.load(std::memory_order_relaxed);
     while (!state.locked()) {
       if (node.state.compare_exchange(state, state.pin().lock(ThisThread::id()),
                                       std::memory_order_acquire)) {
@@ -453,41 +515,23 @@ class alignas(cache_line) Shard {
     return false;
   }
 
-  template <class D>
-  LOCKMAP_NOINLINE bool lock_key_slow(Section& section, Node& node, Touch touch,
-                                      const D& deadline) {
-    if (is_held_by_this_thread(node)) {
-      section.leave();
-      if (deadline.expired()) return false;
-      throw_held_by_this_thread();
-    }
-    node.state.add_pin(std::memory_order_relaxed);
-    section.leave();
-    if (!lock_key_pinned(section, node, deadline)) return false;
-    if constexpr (Order::enabled) {
-      section.enter();
-      order_.on_touch(node, touch, has_value(node));
-    }
-    return true;
-  }
-
-  // For a thread whose pin is counted, outside of the section. If it returns false or throws, the
+  // For a thread whose pin is counted, outside of every section. If it returns false or throws, the
   // pin is given up.
   template <class D>
-  [[nodiscard]] bool lock_key_pinned(Section& section, Node& node, const D& deadline) {
+  [[nodiscard]] bool lock_key_pinned(Node& node, const D& deadline) {
     std::size_t cycle_length = 0;
     if (!deadline.expired()) {
       if (spin(node)) return true;
       if (ThisThread::held() == 0) {
-        if (wait_in_list(section, node, deadline)) return true;
+        if (wait_in_list(node, deadline)) return true;
       } else {
         const WaitGraph::Edge edge(ThisThread::id(), node.state);  // I8
         cycle_length = edge.cycle_length();
-        if (cycle_length == 0 && wait_in_list(section, node, deadline)) return true;
+        if (cycle_length == 0 && wait_in_list(node, deadline)) return true;
       }
     }
     // The edge is gone before the pin is: giving up may evict, and listeners may wait for keys.
-    section.enter();
+    Section section(*this);
     const bool locked = cycle_length == 0 && try_lock_pinned(node);
     if (!locked) give_up_pin(section, node);
     section.leave();
@@ -504,27 +548,28 @@ class alignas(cache_line) Shard {
   }
 
   // Sleeps until the key is handed over to this thread, or found free when it is woken, or until
-  // the deadline; then it returns false. Leaves the section left.
+  // the deadline; then it returns false.
   //
   // No wake-up is lost: a release takes a waiter out of the list unless one that was taken out
   // before is still on its way. That one then locks the key, or finds that another thread has it
   // and clears the waking bit while that is so: in both cases a release is to come that will look
   // into the list.
   template <class D>
-  [[nodiscard]] bool wait_in_list(Section& section, Node& node, const D& deadline) {
+  [[nodiscard]] bool wait_in_list(Node& node, const D& deadline) {
     Waiter waiter(node.state, ThisThread::id());
-    section.enter();
-    for (std::uint64_t mine = 0; !try_lock_or_note(section, node, mine, State::has_waiters_bit);
-         mine = State::waking_bit) {
-      if (mine == 0) {
-        waiters_.push_back(waiter);
-      } else {
-        waiters_.push_front(waiter);
+    for (std::uint64_t mine = 0;; mine = State::waking_bit) {
+      {
+        Section section(*this);
+        if (try_lock_or_note(section, node, mine, State::has_waiters_bit)) return true;
+        if (mine == 0) {
+          waiters_.push_back(waiter);
+        } else {
+          waiters_.push_front(waiter);
+        }
       }
-      section.leave();
       const bool woken = waiter.sleep(deadline);
       if (!woken) {
-        if (withdraw(section, node, waiter)) return false;
+        if (withdraw(node, waiter)) return false;
         // Taken out of the list just now: `waiter` must not die before the wake-up has arrived.
         waiter.sleep(NoDeadline{});
       }
@@ -532,30 +577,23 @@ class alignas(cache_line) Shard {
         ThisThread::key_acquired();
         return true;
       }
-      if (woken && spin(node, State::waking_bit)) return true;
-      section.enter();
       if (!woken) {
-        const bool locked = try_lock_or_note(section, node, State::waking_bit, 0);
-        section.leave();
-        return locked;
+        Section section(*this);
+        return try_lock_or_note(section, node, State::waking_bit, 0);
       }
+      if (spin(node, State::waking_bit)) return true;
     }
-    section.leave();
-    return true;
   }
 
   // Takes a waiter out of the list whose deadline has passed; false if it is not there any more.
-  [[nodiscard]] bool withdraw(Section& section, Node& node, Waiter& waiter) noexcept {
-    section.enter();
-    const bool listed = WaitList::contains(waiter);
-    if (listed) {
-      waiters_.remove(waiter);
-      if (waiters_.first(node.state) == nullptr) {
-        node.state.clear(State::has_waiters_bit, std::memory_order_relaxed);  // I7
-      }
+  [[nodiscard]] bool withdraw(Node& node, Waiter& waiter) noexcept {
+    const Section section(*this);
+    if (!WaitList::contains(waiter)) return false;
+    waiters_.remove(waiter);
+    if (waiters_.first(node.state) == nullptr) {
+      node.state.clear(State::has_waiters_bit, std::memory_order_relaxed);  // I7
     }
-    section.leave();
-    return listed;
+    return true;
   }
 
   // For a waiter: either locks the key or, in the same step, sees to it that the release of whoever
@@ -675,7 +713,7 @@ class alignas(cache_line) Shard {
     end_nodes(first);
   }
 
-  ShardMutex mutex_;
+  ReaderBiasedMutex mutex_;
   bool has_aftermath_ = false;
   Allocator allocator_;
   Table table_;

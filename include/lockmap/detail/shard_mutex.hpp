@@ -1,4 +1,4 @@
-// ShardMutex: the lock of one shard, four bytes.
+// ShardMutex: the exclusive lock of one shard, four bytes.
 
 #ifndef LOCKMAP_DETAIL_SHARD_MUTEX_HPP
 #define LOCKMAP_DETAIL_SHARD_MUTEX_HPP
@@ -6,17 +6,15 @@
 #include <atomic>
 #include <cstdint>
 
+#include "lockmap/detail/backoff.hpp"
 #include "lockmap/detail/config.hpp"
 
 namespace lockmap::detail {
 
-// A mutex for critical sections of a few dozen instructions: one atomic read-modify-write to lock,
-// one to unlock, a bounded spin before it sleeps. Meets Lockable.
-//
-//   free ──lock──> locked ──a second thread is about to sleep──> contended
-//
-// `contended` tells the unlocking thread that somebody may sleep. A thread that wakes takes the
-// mutex as `contended`, because it cannot know whether others still sleep.
+// A mutex for critical sections of a few dozen instructions, which neither block nor sleep (I5): one
+// atomic read-modify-write to lock, a plain store to unlock. The store is what it gains by not
+// knowing who sleeps: a thread that does not get it in time looks again by itself (Backoff). Meets
+// Lockable.
 class ShardMutex {
  public:
   ShardMutex() noexcept = default;
@@ -35,29 +33,18 @@ class ShardMutex {
                                           std::memory_order_relaxed);
   }
 
-  void unlock() noexcept {
-    if (state_.exchange(free, std::memory_order_release) == contended) [[unlikely]] {
-      wake_one();
-    }
-  }
+  void unlock() noexcept { state_.store(free, std::memory_order_release); }
 
  private:
   static constexpr std::uint32_t free = 0;
   static constexpr std::uint32_t locked = 1;
-  static constexpr std::uint32_t contended = 2;
-  // Longer than the longest usual critical section, shorter than a trip into the kernel.
-  static constexpr int spins = 100;
-
-  LOCKMAP_NOINLINE void wake_one() noexcept { state_.notify_one(); }
 
   LOCKMAP_NOINLINE void lock_slow() noexcept {
-    for (int i = 0; i < spins; ++i) {
-      if (state_.load(std::memory_order_relaxed) == free && try_lock()) return;
-      cpu_pause();
-    }
-    while (state_.exchange(contended, std::memory_order_acquire) != free) {
-      state_.wait(contended, std::memory_order_relaxed);
-    }
+    Backoff backoff;
+    do {
+      // Looking does not take the cache line away from the thread that is to unlock.
+      while (state_.load(std::memory_order_relaxed) != free) backoff.pause();
+    } while (!try_lock());
   }
 
   std::atomic<std::uint32_t> state_{free};

@@ -21,8 +21,8 @@
 #include <thread>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/describe.hpp"
 #include "lockmap/detail/hash.hpp"
@@ -130,13 +130,19 @@ class ShardedMap {
 
   template <LookupKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] std::optional<Value> get(const Q& key) const {
-    return copy_of(key, Touch::lookup);
+    return copy_of<Touch::lookup>(key);
   }
 
   template <LookupKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] bool contains(const Q& key) const {
     const auto probe = keys_.probe(key);
     Shard& shard = shard_of(probe.hash);
+    if constexpr (!Order::changes_on(Touch::lookup)) {
+      const ReadSection section(shard);
+      const Node* const node = shard.find(section, probe);
+      if (node == nullptr) return false;
+      if (!Shard::is_pinned(*node)) return true;  // has a value, then (I4)
+    }
     Section section(shard);
     Node* const node = shard.find(section, probe);
     if (node == nullptr) {
@@ -329,6 +335,8 @@ class ShardedMap {
  protected:
   using Node = typename Shard::Node;
   using Section = typename Shard::Section;
+  using ReadSection = typename Shard::ReadSection;
+  using Lock = typename Shard::Lock;
   using Found = typename Shard::Found;
 
   ShardedMap(std::size_t shard_count, std::size_t initial_capacity, Hash hash, KeyEqual equal,
@@ -364,12 +372,18 @@ class ShardedMap {
 
   [[nodiscard]] std::span<Shard> shards() const noexcept { return shards_.get(); }
 
-  template <class Q>
-  [[nodiscard]] std::optional<Value> copy_of(const Q& key, Touch touch) const {
+  template <Touch touch, class Q>
+  [[nodiscard]] std::optional<Value> copy_of(const Q& key) const {
     static_assert(std::copy_constructible<Value>,
                   "lockmap: get returns a copy, so Value must be copyable; use entry instead");
     const auto probe = keys_.probe(key);
     Shard& shard = shard_of(probe.hash);
+    if constexpr (copied_in_place<Value> && !Order::changes_on(touch)) {
+      const ReadSection section(shard);
+      const Node* const node = shard.find(section, probe);
+      if (node == nullptr) return std::nullopt;
+      if (!Shard::is_pinned(*node)) return node->value;
+    }
     Section section(shard);
     Node* const node = shard.find(section, probe);
     if (node == nullptr) {
@@ -393,11 +407,16 @@ class ShardedMap {
   template <class D>
   [[nodiscard]] static std::optional<Entry> lock(Shard& shard, Section& section, Found found,
                                                  Touch touch, const D& deadline) {
-    const bool locked = shard.lock_key(section, *found.node, touch, deadline);
-    if (found.made) shard.shrink(section, found.node);
-    section.leave();
-    if (!locked) return std::nullopt;
-    return Entry(shard, *found.node);
+    Lock lock = shard.lock_if_free(section, found, touch);
+    if (lock.node != nullptr) [[likely]] {
+      if (found.made) shard.shrink(section, found.node);
+      section.leave();
+    } else {
+      // Never a node that was just made: nobody else knows of it.
+      lock = shard.lock_key(std::move(section), *found.node, touch, deadline);
+      if (lock.node == nullptr) return std::nullopt;
+    }
+    return Entry(shard, lock);
   }
   [[nodiscard]] static Entry lock(Shard& shard, Section& section, Found found, Touch touch) {
     return *lock(shard, section, found, touch, NoDeadline{});
@@ -449,13 +468,14 @@ class ShardedMap {
       shard.store_first(section, node, std::move(value));
       shard.shrink(section, &node);
     } else {
-      // What may throw may be a copy, too (I6): under the key's lock.
-      Entry entry = lock(shard, section, {&node}, Touch::use);
+      // What may throw may be a copy, too (I6): under the key's lock. The release evicts: also if
+      // this throws, but the node stays for a thread that waits for the key.
+      const Lock lock = shard.lock_if_free(section, {&node, true}, Touch::use);
+      shard.shrink_on_release(section, node);
+      section.leave();
+      Entry entry(shard, lock);
       entry.keep_ = true;
       entry.construct(std::move(value));
-      section.enter();
-      shard.shrink(section, &node);
-      section.leave();
     }
   }
 
@@ -468,10 +488,14 @@ class ShardedMap {
     return lock(shard, section, found, Touch::use, deadline);
   }
 
+  // What a batch needs while it is taken; without an allocation for a few keys.
+  template <class T>
+  using Few = absl::InlinedVector<T, 8>;
+
   // Empty if the deadline was too early for one of the keys.
   template <class Range, class Less, class D>
   [[nodiscard]] std::optional<Batch> lock_batch(Range&& range, Less& less, const D& deadline) {
-    std::vector<Probe<Key>> keys;
+    Few<Probe<Key>> keys;
     if constexpr (std::ranges::sized_range<Range>) keys.reserve(std::ranges::size(range));
     for (auto&& element : range) {
       Key key(std::forward<decltype(element)>(element));
@@ -499,11 +523,11 @@ class ShardedMap {
   // The keys of a batch in the order in which they are to be locked. Pointers, so that keys need
   // not be assignable.
   template <class Less>
-  [[nodiscard]] static std::vector<Probe<Key>*> sorted(std::vector<Probe<Key>>& keys, Less& less) {
+  [[nodiscard]] static Few<Probe<Key>*> sorted(Few<Probe<Key>>& keys, Less& less) {
     static_assert(std::predicate<Less&, const Key&, const Key&>,
                   "lockmap: batch_lock takes keys in sorted order, and these cannot be compared by "
                   "std::less<>: pass a comparator as the second argument");
-    std::vector<Probe<Key>*> order;
+    Few<Probe<Key>*> order;
     order.reserve(keys.size());
     for (Probe<Key>& key : keys) order.push_back(&key);
     if constexpr (std::predicate<Less&, const Key&, const Key&>) {  // else one error is enough

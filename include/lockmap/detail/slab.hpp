@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -30,22 +32,46 @@ class Slab {
   ~Slab() { release_chunks(); }
 
   // Whether `take` has a node to hand out.
-  [[nodiscard]] bool has_room() const noexcept {
-    return unused_ != nullptr || fresh_ != fresh_end_;
+  [[nodiscard]] bool has_room() const noexcept { return available_ != 0; }
+
+  // How many nodes there are, used and unused.
+  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+
+  // By how many nodes to grow when there is no room: by half as much again, so that at most a third
+  // is idle, in chunks that malloc does not map one by one.
+  [[nodiscard]] std::size_t increment() const noexcept {
+    return std::clamp(capacity_ / 2, first_chunk, largest_chunk);
   }
 
-  // Sees to it that it has. Throws what the allocator throws.
-  void make_room() {
-    if (has_room()) return;
-    append_given_back();
-    if (unused_ != nullptr) return;
-    // Half as much again, so that at most a third is idle, in chunks that malloc does not map one
-    // by one.
-    grow(std::clamp(capacity_ / 2, first_chunk, largest_chunk));
+  // Allocates room for `count` nodes more. Throws what the allocator throws; then nothing has
+  // changed. Precondition: `count > 0`.
+  void grow(std::size_t count) {
+    // Room for the record first: after the allocation nothing may throw.
+    if (chunks_.size() == chunks_.capacity()) chunks_.reserve(2 * chunks_.size() + 1);
+    Node* const memory = NodeTraits::allocate(allocator_, count + padding);
+    // What the last chunk has left goes to the unused nodes: every chunk but the last is carved.
+    available_ -= fresh();
+    while (fresh_ != fresh_end_) put(std::construct_at(fresh_++));
+    fresh_ = aligned(memory);
+    fresh_end_ = fresh_ + count;
+    chunks_.push_back({memory, fresh_, count});
+    capacity_ += count;
+    available_ += count;
+  }
+
+  // Takes back what other threads gave back.
+  void append_given_back() noexcept {
+    Node* node = given_back_.exchange(nullptr, std::memory_order_acquire);
+    while (node != nullptr) {
+      Node* const next = node->next;
+      link_unused(node);
+      node = next;
+    }
   }
 
   // Precondition: `has_room()`.
   [[nodiscard]] Node* take() noexcept {
+    --available_;
     if (unused_ != nullptr) return std::exchange(unused_, unused_->next);
     return std::construct_at(fresh_++);
   }
@@ -53,8 +79,7 @@ class Slab {
   // Precondition, also of `give_back`: the key and the value are destroyed, the state word is 0.
   void put(Node* node) noexcept {
     node->poison_contents();
-    node->next = unused_;
-    unused_ = node;
+    link_unused(node);
   }
 
   // `put` for a thread that does not hold the shard mutex, of a whole list of nodes.
@@ -73,15 +98,10 @@ class Slab {
     }
   }
 
-  // Allocates room for `count` nodes at once. Precondition: `count > 0`.
-  void reserve(std::size_t count) { grow(count); }
-
   // Gives all memory back if no node is in use, by a table or by a thread that is ending its use.
   void release_if_unused() noexcept {
     append_given_back();
-    std::size_t unused = 0;
-    for (const Node* node = unused_; node != nullptr; node = node->next) ++unused;
-    if (unused == carved()) release_chunks();
+    if (available_ == capacity_) release_chunks();
   }
 
   // A walk over the nodes that are in the slab when it begins.
@@ -132,6 +152,7 @@ class Slab {
   friend struct TestAccess;
 
   struct Chunk {
+    Node* memory;  // as allocated: `capacity + padding` nodes
     Node* nodes;
     std::size_t capacity;
   };
@@ -148,30 +169,31 @@ class Slab {
       std::max<std::size_t>(32 * 1024 / sizeof(Node), first_chunk);
   static constexpr int looks_per_step = 256;
 
-  void append_given_back() noexcept {
-    Node* node = given_back_.exchange(nullptr, std::memory_order_acquire);
-    while (node != nullptr) {
-      Node* const next = node->next;
-      node->next = unused_;
-      unused_ = node;
-      node = next;
+  // A node whose size is a power of two fits into one line if it begins at a multiple of it: an
+  // access to a key then misses the cache once, not up to twice. One node more makes room for that.
+  static constexpr bool fits_line = std::has_single_bit(sizeof(Node)) &&
+                                    sizeof(Node) > alignof(Node) && sizeof(Node) <= 64;
+  static constexpr std::size_t padding = fits_line ? 1 : 0;
+
+  [[nodiscard]] static Node* aligned(Node* memory) noexcept {
+    if constexpr (fits_line) {
+      const std::size_t excess = reinterpret_cast<std::uintptr_t>(memory) % sizeof(Node);
+      if (excess == 0) return memory;
+      return reinterpret_cast<Node*>(reinterpret_cast<std::byte*>(memory) + sizeof(Node) - excess);
+    } else {
+      return memory;
     }
   }
 
-  void grow(std::size_t count) {
-    // Room for the record first: after the allocation nothing may throw.
-    if (chunks_.size() == chunks_.capacity()) chunks_.reserve(2 * chunks_.size() + 1);
-    Node* const nodes = NodeTraits::allocate(allocator_, count);
-    // What the last chunk has left goes to the unused nodes: every chunk but the last is carved.
-    while (fresh_ != fresh_end_) put(std::construct_at(fresh_++));
-    chunks_.push_back({nodes, count});
-    capacity_ += count;
-    fresh_ = nodes;
-    fresh_end_ = nodes + count;
+  void link_unused(Node* node) noexcept {
+    node->next = unused_;
+    unused_ = node;
+    ++available_;
   }
 
-  [[nodiscard]] std::size_t carved() const noexcept {
-    return capacity_ - static_cast<std::size_t>(fresh_end_ - fresh_);
+  // How many nodes of the last chunk were never in use.
+  [[nodiscard]] std::size_t fresh() const noexcept {
+    return static_cast<std::size_t>(fresh_end_ - fresh_);
   }
 
   void release_chunks() noexcept {
@@ -182,7 +204,7 @@ class Slab {
         node->unpoison_contents();
         std::destroy_at(node);
       }
-      NodeTraits::deallocate(allocator_, chunk.nodes, chunk.capacity);
+      NodeTraits::deallocate(allocator_, chunk.memory, chunk.capacity + padding);
     }
     chunks_.clear();
     chunks_.shrink_to_fit();
@@ -191,11 +213,13 @@ class Slab {
     fresh_ = nullptr;
     fresh_end_ = nullptr;
     capacity_ = 0;
+    available_ = 0;
     ++epoch_;
   }
 
-  Node* unused_ = nullptr;  // nodes that were in use before
-  Node* fresh_ = nullptr;   // [fresh_, fresh_end_) of the last chunk was never in use
+  std::size_t available_ = 0;  // those in `unused_`, and what is left of the last chunk
+  Node* unused_ = nullptr;     // a list of nodes that were in use before
+  Node* fresh_ = nullptr;      // [fresh_, fresh_end_) of the last chunk was never in use
   Node* fresh_end_ = nullptr;
   std::atomic<Node*> given_back_{nullptr};
   std::size_t capacity_ = 0;

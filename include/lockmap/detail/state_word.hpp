@@ -56,6 +56,10 @@ class State {
     return locked() && owner() == thread;
   }
 
+  // Locked by `thread`, while nobody else wants the key.
+  [[nodiscard]] static constexpr State of_sole_holder(ThreadId thread, bool has_value) noexcept {
+    return State((thread << owner_shift) | one_pin | locked_bit | (has_value ? has_value_bit : 0));
+  }
   // Locked by `thread`, whose pin is counted already.
   [[nodiscard]] constexpr State lock(ThreadId thread) const noexcept {
     return State((bits_ & ~owner_mask) | locked_bit | (thread << owner_shift));
