@@ -32,8 +32,9 @@ case $mode in
 esac
 
 # Errors of another kind than the expected one are passed over: they may come first.
-compile=(-O2 -w -DCOLLAPSE -DMEMLIM=3500)
+compile=(-w -DCOLLAPSE -DMEMLIM=3500)
 run=(-w22 -m4000000)
+if [ -z "$expected" ]; then compile+=(-O2); fi
 case $mode:$expected in
   LIVE:* | *:cycle)
     compile+=(-DNFAIR=4)

@@ -109,6 +109,12 @@ bit value[NODES];   /* whether there is a value */
 #define NOT_LOST(i) (IS_LOCKED(word[i]) || !(word[i] & HAS_WAITERS) || (word[i] & WAKING))
 #define WILL_EVICT(i) (PINS(word[i]) != 0 && (word[i] & EVICT))
 
+#ifdef BUG_NO_PIN
+#define require(claim) true /* they would fail before harm is done */
+#else
+#define require(claim) assert(claim)
+#endif
+
 /* The names under which spin reports what does not hold. */
 hidden byte pins_are_counted, unused_is_0, i4, i7, i9, not_lost, i10;
 hidden byte node_is_alive, waiter_is_alive;
@@ -116,22 +122,20 @@ hidden byte node_is_alive, waiter_is_alive;
 /* Section::leave */
 inline leave() {
   d_step {
-#ifndef BUG_NO_PIN /* it would be found here first */
     pins_are_counted = PINS_ARE_COUNTED(0) && PINS_ARE_COUNTED(1);
-    assert(pins_are_counted);
+    require(pins_are_counted);
     i10 = SIZE <= BOUND || WILL_EVICT(0) || WILL_EVICT(1);
-    assert(i10);
+    require(i10);
     unused_is_0 = UNUSED_IS_0(0) && UNUSED_IS_0(1);
-    assert(unused_is_0);
+    require(unused_is_0);
     i4 = I4(0) && I4(1);
-    assert(i4);
+    require(i4);
     i7 = I7(0) && I7(1);
-    assert(i7);
+    require(i7);
     i9 = I9(0) && I9(1);
-    assert(i9);
+    require(i9);
     not_lost = NOT_LOST(0) && NOT_LOST(1);
-    assert(not_lost);
-#endif
+    require(not_lost);
     mutex = 0
   }
 }
@@ -171,7 +175,7 @@ inline lock_word(left) {
 /* Shard::take_out and Slab::put */
 inline take_out(node) {
   d_step {
-    assert(inside[node] == 0);
+    require(inside[node] == 0);
     dangling = dangling | users[node] & ~SELF;
     users[node] = 0;
     key_of[node] = 0;
@@ -182,7 +186,7 @@ inline take_out(node) {
 
 /* Shard::evict */
 inline evict(node) {
-  assert(word[node] & HAS_VALUE);
+  require(word[node] & HAS_VALUE);
   take_out(node)
 }
 
@@ -192,7 +196,7 @@ inline remove(waiter) {
     if
     :: list[0] == waiter -> list[0] = list[1]; list[1] = list[2]
     :: list[1] == waiter -> list[1] = list[2]
-    :: else -> assert(list[2] == waiter)
+    :: else -> require(list[2] == waiter)
     fi;
     list[2] = 0
   }
@@ -211,16 +215,16 @@ inline shrink() {
 
 /* The caller begins to use an Entry. */
 inline use() {
-  assert(LOCKED_BY(word[n], t));
-  assert(inside[n] == 0);
-  assert(value[n] == (word[n] & HAS_VALUE));
+  require(LOCKED_BY(word[n], t));
+  require(inside[n] == 0);
+  require(value[n] == (word[n] & HAS_VALUE));
   inside[n] = t + 1
 }
 
 /* The operation is over. */
 inline finish() {
   d_step {
-    assert(((users[0] | users[1] | waiters | coming) & SELF) == 0 && !LISTED(t));
+    require(((users[0] | users[1] | waiters | coming) & SELF) == 0 && !LISTED(t));
     n = NONE;
     keep = NONE;
     candidate = 0;
@@ -229,18 +233,25 @@ inline finish() {
   }
 }
 
-/* Shard::unlock_with_aftermath, after the mutex was given up */
+/* Shard::unlock_with_aftermath, after the mutex was given up: by a thread that has released a key */
 inline aftermath() {
   if
   :: to_wake != 0 -> goto wake
-  :: to_wake == 0 && (users[n] & SELF) -> /* the node was made, and locked */
+  :: else ->
+     finish();
+     goto idle
+  fi
+}
+
+/* The same, by one that may have made and locked a node */
+inline aftermath_or_use() {
+  if
+  :: users[n] & SELF ->
      keep = NONE;
      candidate = 0;
      use();
      goto using
-  :: to_wake == 0 && !(users[n] & SELF) ->
-     finish();
-     goto idle
+  :: else -> aftermath()
   fi
 }
 
@@ -272,7 +283,7 @@ idle:
     if
     :: n == NONE -> /* Shard::find_or_make */
        n = (key_of[0] == 0 -> 0 : 1);
-       assert(key_of[n] == 0 && word[n] == 0 && !value[n]);
+       require(key_of[n] == 0 && word[n] == 0 && !value[n]);
        key_of[n] = key + 1;
        key = 0;
        newest = n;
@@ -280,7 +291,7 @@ idle:
        if
        :: /* Shard::try_lock, pins 0 */
           word[n] = PIN;
-          users[n] = SELF;
+          users[n] = users[n] | SELF;
           lock_word(0)
 #ifndef LIVE
        :: /* Shard::store_first */
@@ -290,15 +301,15 @@ idle:
        fi;
        shrink();
        leave();
-       aftermath()
+       aftermath_or_use()
     :: n != NONE && PINS(word[n]) == 0 ->
        key = 0;
-       assert(inside[n] == 0); /* I3 */
+       require(inside[n] == 0); /* I3 */
        if
        :: /* Shard::try_lock, pins 0 */
           newest = n;
           word[n] = word[n] + PIN;
-          users[n] = SELF;
+          users[n] = users[n] | SELF;
           lock_word(0);
           leave();
           use();
@@ -398,10 +409,10 @@ spin:
             if
             :: list[0] == 0 -> list[0] = t + 1
             :: list[0] != 0 && list[1] == 0 -> list[1] = t + 1
-            :: else -> assert(list[2] == 0); list[2] = t + 1
+            :: else -> require(list[2] == 0); list[2] = t + 1
             fi
          :: else -> /* WaitList::push_front */
-            assert(list[2] == 0);
+            require(list[2] == 0);
             list[2] = list[1];
             list[1] = list[0];
             list[0] = t + 1;
@@ -428,7 +439,7 @@ spin:
           late = 0;
           goto locked
        :: else ->
-          assert(coming & SELF);
+          require(coming & SELF);
           mine = WAKING;
           goto spin
        fi
@@ -461,7 +472,7 @@ spin:
   od;
 
 give_up:
-  /* Shard::lock_key_pinned, after the deadline */
+  /* Shard::lock_key_pinned, after the deadline or in a deadlock */
   atomic {
     MAY_ENTER;
     ENTER;
@@ -471,7 +482,7 @@ give_up:
        lock_word(0);
        leave();
        goto locked
-    :: else
+    :: true /* ... or a deadlock was found */
     fi
   }
   atomic { /* Shard::give_up_pin: the holder may have released in between */
@@ -517,7 +528,7 @@ using:
     :: has_value = 0
     fi;
     value[n] = has_value;
-    assert(inside[n] == t + 1);
+    require(inside[n] == t + 1);
     inside[n] = 0;
     touch();
     seen = word[n] /* Shard::release */
@@ -566,7 +577,7 @@ using:
           :: WANTS_WAKE_UP(seen) ->
 #endif
              to_wake = FIRST(n);
-             assert(to_wake != 0);
+             require(to_wake != 0);
              remove(to_wake);
              if
              :: FIRST(n) == 0 -> word[n] = word[n] & ~HAS_WAITERS
@@ -617,7 +628,7 @@ evict_oldest:
        :: PINS(word[candidate]) == 0 && candidate != keep ->
           evict(candidate);
           leave();
-          aftermath()
+          aftermath_or_use()
        :: else -> goto next_candidate
        fi
      }
@@ -627,7 +638,7 @@ evict_oldest:
        :: PINS(word[candidate]) == 0 && candidate != keep -> /* the last pin has just gone */
           evict(candidate);
           leave();
-          aftermath()
+          aftermath_or_use()
        :: else
        fi
      }
@@ -637,7 +648,7 @@ next_candidate:
        :: candidate != newest -> candidate = newest
        :: else ->
           leave();
-          aftermath()
+          aftermath_or_use()
        fi
      }
   od;
@@ -645,7 +656,7 @@ next_candidate:
 wake:
   atomic { /* Waiter::wake */
     waiter_is_alive = (waiters & (1 << (to_wake - 1))) != 0;
-    assert(waiter_is_alive);
+    require(waiter_is_alive);
     woken[to_wake - 1] = 1;
     to_wake = 0;
     finish();
