@@ -32,8 +32,8 @@ case $mode in
 esac
 
 # Errors of another kind than the expected one are passed over: they may come first.
-compile=(-w -DCOLLAPSE -DMEMLIM=3500)
-run=(-w22 -m4000000)
+compile=(-w -DMEMLIM=3500)
+run=(-w23 -m4000000)
 if [ -z "$expected" ]; then compile+=(-O2); fi
 case $mode:$expected in
   LIVE:* | *:cycle)
