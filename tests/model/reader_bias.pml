@@ -1,4 +1,4 @@
-/* The reader-biased mode of the shard mutex: readers that meet no writer share nothing but a flag.
+/* The reader bias of the shard mutex: include/lockmap/detail/reader_bias.hpp.
  *
  *   tests/model/check.sh reader_bias.pml           one shard; threads come, go and come again
  *   tests/model/check.sh reader_bias.pml NESTED    two shards; a reader of the first uses the second
@@ -66,6 +66,12 @@ byte readers[SHARDS];
 #ifdef LIVE
 bit revoking; /* thread 0 has turned the bias off and waits for readers */
 #endif
+#ifdef BUG_NESTED_ANNOUNCE
+#define MAY_ANNOUNCE true
+#else
+#define MAY_ANNOUNCE (slot[record] == 0)
+#endif
+
 /* The names under which spin reports what does not hold. */
 hidden byte no_overlap;
 hidden byte not_torn;
@@ -132,14 +138,17 @@ idle:
 #endif
 
 begin:
-  /* -- Join, before the first announcement -- */
   atomic {
     if
     :: goto write
-    :: record != NONE -> goto announce
+    :: !bias[shard] -> goto lock /* ReaderBiasedMutex::lock_shared */
+#ifndef BUG_NESTED_ANNOUNCE
+    :: bias[shard] && record != NONE && slot[record] != 0 -> goto lock /* ReaderSlots::available */
+#endif
+    :: bias[shard] && record != NONE && MAY_ANNOUNCE -> goto announce
 #ifndef NESTED
     :: goto leave
-    :: record == NONE -> scanned = head
+    :: bias[shard] && record == NONE -> scanned = head /* ReaderSlots::join */
 #endif
     fi
   }
@@ -148,7 +157,7 @@ begin:
   :: atomic {
        scanned != NONE;
        if
-       :: !taken[scanned] -> /* compare-exchange */
+       :: !taken[scanned] -> /* ReaderSlots::take_over */
           taken[scanned] = 1;
           record = scanned;
           scanned = NONE;
@@ -157,7 +166,7 @@ begin:
        fi
      }
   :: atomic {
-       scanned == NONE; /* a new record, which nobody knows of yet */
+       scanned == NONE; /* ReaderSlots::make; nobody knows of the record yet */
        record = made;
        made++;
        taken[record] = 1;
@@ -190,24 +199,12 @@ begin:
 #endif
 
 announce:
-  atomic {
-#ifndef BUG_NESTED_ANNOUNCE
-    if
-    :: slot[record] != 0 -> goto lock /* it reads another shard already */
-    :: else
-    fi;
-#endif
-#ifdef BUG_CHECK_BEFORE_ANNOUNCE
-    seen = bias[shard]
-#else
-    slot[record] = shard + 1
-#endif
-  }
+  slot[record] = shard + 1;
   atomic {
 #ifdef BUG_CHECK_BEFORE_ANNOUNCE
-    slot[record] = shard + 1;
+    seen = 1;
 #else
-    seen = bias[shard];
+    seen = bias[shard]; /* B1 */
 #endif
 announced_early:
     if
@@ -232,6 +229,15 @@ lock:
   atomic {
     !mutex[shard];
     mutex[shard] = 1;
+    reads[shard]++;
+#ifndef BUG_BIAS_WITHOUT_MUTEX
+    if
+    :: reads[shard] == READS -> /* ReaderBiasedMutex::consider_bias, B2 */
+       reads[shard] = 0;
+       bias[shard] = 1
+    :: else
+    fi;
+#endif
     begin_to_read()
   }
 
@@ -239,7 +245,7 @@ reading:
 #ifdef NESTED
   atomic {
     if
-    :: t == 0 && shard == 0 -> /* KeyEqual may use another map */
+    :: shard == 0 -> /* KeyEqual may use another map */
        nested = 1;
        outer_announced = announced;
        outer_seen = seen;
@@ -251,7 +257,7 @@ reading:
   }
 #endif
 still_reading:
-  atomic {
+  atomic { /* ReaderBiasedMutex::unlock_shared */
     end_to_read();
     if
     :: announced ->
@@ -260,24 +266,25 @@ still_reading:
        finish()
     :: else
     fi;
+    mutex[shard] = 0;
 #ifdef BUG_BIAS_WITHOUT_MUTEX
-    mutex[shard] = 0
+    if
+    :: reads[shard] >= READS -> skip
+    :: else -> finish()
+    fi
   }
   atomic {
+    reads[shard] = 0;
+    bias[shard] = 1;
 #endif
-    reads[shard] = (reads[shard] < READS -> reads[shard] + 1 : READS);
-    if
-    :: reads[shard] == READS -> bias[shard] = 1
-    :: else
-    fi;
-    mutex[shard] = 0;
     finish()
   }
 
 write:
-  atomic {
+  atomic { /* ReaderBiasedMutex::lock */
     !mutex[shard];
     mutex[shard] = 1;
+    reads[shard] = 0;
     if
     :: !bias[shard] -> goto change
     :: else
@@ -290,7 +297,7 @@ write:
     bias[shard] = 0
 #endif
   }
-  scanned = head;
+  scanned = head; /* ReaderSlots::wait_for_readers */
   do
   :: atomic {
        scanned != NONE && slot[scanned] != shard + 1;
@@ -314,7 +321,6 @@ change:
     no_overlap = (readers[shard] == 0);
     assert(no_overlap);
     writers[shard]++;
-    reads[shard] = 0;
 #ifndef NESTED
     half[shard] = !half[shard]
 #endif
@@ -328,7 +334,7 @@ change:
 
 #ifndef NESTED
 leave:
-  atomic {
+  atomic { /* ReaderSlots::Leave */
     if
     :: record != NONE ->
        assert(slot[record] == 0);
