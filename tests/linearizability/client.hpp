@@ -1,0 +1,546 @@
+#pragma once
+
+// A thread that does random operations on a map and writes down what it did.
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <lockmap/lockmap.hpp>
+
+#include "history.hpp"
+#include "pauses.hpp"
+#include "stress_support.hpp"
+
+namespace lockmap::test {
+
+// How a number is stored as a value.
+template <class Value>
+struct Numbered;
+
+template <>
+struct Numbered<std::uint64_t> {
+  static std::uint64_t value(int number) { return static_cast<std::uint64_t>(number); }
+  static int number(std::uint64_t value) { return static_cast<int>(value); }
+};
+
+// So long that it owns memory.
+template <>
+struct Numbered<std::string> {
+  static std::string value(int number) {
+    return "the value with the number " + std::to_string(number);
+  }
+  static int number(const std::string& value) {
+    const std::size_t digits = value.find_last_of(' ') + 1;
+    const int number = digits < value.size() ? std::atoi(value.c_str() + digits) : garbled;
+    return value == Numbered::value(number) ? number : garbled;
+  }
+};
+
+// The time by which calls and returns are ordered. An operation that returned before another was
+// called happens before it.
+class Clock {
+ public:
+  std::uint64_t now() { return time_.fetch_add(1) + 1; }
+
+ private:
+  alignas(128) std::atomic<std::uint64_t> time_ = 0;
+};
+
+template <class Map>
+class Client {
+ public:
+  using Value = typename Map::mapped_type;
+  using Guard = decltype(std::declval<Map&>().entry(0));
+
+  Client(Map& map, Clock& clock, int keys, int thread, int threads, int seed)
+      : map_(map),
+        clock_(clock),
+        keys_(keys),
+        thread_(thread),
+        threads_(threads),
+        last_number_(thread),
+        random_(seed) {}
+
+  Random& random() { return random_; }
+  Map& map() { return map_; }
+  [[nodiscard]] int keys() const { return keys_; }
+
+  // Of the latest operation.
+  [[nodiscard]] int last_result() const { return log_.back().result; }
+
+  std::vector<Operation> take_log() { return std::exchange(log_, {}); }
+
+  // -- What a thread does in one history ---------------------------------------------------------
+
+  // Any operation.
+  void do_anything() {
+    for (int steps = 2 + random_.below(3); steps > 0; --steps) {
+      const int choice = random_.below(32);
+      if (choice < 10) {
+        do_guard();
+      } else if (choice < 12) {
+        do_batch();
+      } else if (choice < 13) {
+        do_walk();
+      } else {
+        do_one(random_key());
+      }
+    }
+  }
+
+  // Operations of one key, and batches as one operation of two.
+  void do_pairs() {
+    for (int steps = 3 + random_.below(3); steps > 0; --steps) {
+      if (random_.below(2) == 0) {
+        do_exchange();
+      } else {
+        do_one(random_key());
+      }
+    }
+  }
+
+  // Operations that hold no key in a cache whose values are copied in place. What `turn()` returns
+  // lives as long as each of them.
+  template <class F>
+  void do_without_holding(const F& turn) {
+    for (int steps = 3 + random_.below(4); steps > 0; --steps) {
+      [[maybe_unused]] const auto mine = turn();
+      do_without_holding(random_key());
+    }
+  }
+
+  // -- Operations of one key ---------------------------------------------------------------------
+
+  void get(int key) {
+    record({.name = "get", .step = Step::read, .key = key},
+           [&](Operation& done) { done.result = number_of(map_.get(key)); });
+  }
+  void peek(int key) {
+    record({.name = "peek", .step = Step::peek, .key = key},
+           [&](Operation& done) { done.result = number_of(map_.peek(key)); });
+  }
+  void contains(int key) {
+    record({.name = "contains", .step = Step::has, .key = key},
+           [&](Operation& done) { done.result = map_.contains(key) ? 1 : 0; });
+  }
+  void insert(int key) {
+    record({.name = "insert", .step = Step::put, .key = key, .argument = new_number()},
+           [&](Operation& done) {
+             done.result = number_of(map_.insert(key, value_of(done.argument)));
+           });
+  }
+  void try_insert(int key) {
+    record(
+        {.name = "try_insert", .step = Step::put_if_absent, .key = key, .argument = new_number()},
+        [&](Operation& done) {
+          done.result = map_.try_insert(key, value_of(done.argument)) ? 1 : 0;
+        });
+  }
+  void remove(int key) {
+    record({.name = "remove", .step = Step::take, .key = key},
+           [&](Operation& done) { done.result = number_of(map_.remove(key)); });
+  }
+  void pop() {
+    record({.name = "pop_lru", .step = Step::pop}, [&](Operation& done) {
+      const auto popped = map_.pop_lru();
+      if (!popped) return;
+      done.key = popped->first;
+      done.result = Numbered<Value>::number(popped->second);
+    });
+  }
+  void get_or_insert(int key, bool fails) {
+    record({.name = fails ? "get_or_insert_with, throwing" : "get_or_insert_with",
+            .step = fails ? Step::read : Step::get_or_put,
+            .key = key,
+            .argument = fails ? none : new_number()},
+           [&](Operation& done) {
+             try {
+               const Value value = map_.get_or_insert_with(key, [&] {
+                 maybe_pause();
+                 if (fails) throw MakerFailed();
+                 return value_of(done.argument);
+               });
+               done.result = Numbered<Value>::number(value);
+             } catch (const MakerFailed&) {
+               done.result = none;
+             }
+           });
+  }
+
+  // -- Evictions ---------------------------------------------------------------------------------
+
+  // For the listener of a cache: this thread's operation has evicted a value.
+  static void note_eviction(int key, const Value& value) {
+    if (current_ == nullptr) return;
+    Operation eviction{.name = "(eviction)",
+                       .step = Step::take,
+                       .key = key,
+                       .result = Numbered<Value>::number(value),
+                       .thread = current_->thread_,
+                       .called = current_->called_};
+    eviction.returned = current_->clock_.now();
+    current_->log_.push_back(eviction);
+  }
+
+  // Evictions of this thread, and its pauses, are this client's as long as this lives.
+  class Turn {
+   public:
+    explicit Turn(Client& client, bool with_pauses = true) {
+      current_ = &client;
+      if (with_pauses) pauses = &client.random_;
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    ~Turn() {
+      current_ = nullptr;
+      pauses = nullptr;
+    }
+  };
+
+ private:
+  struct MakerFailed : std::runtime_error {
+    MakerFailed() : std::runtime_error("the maker failed") {}
+  };
+
+  int random_key() { return random_.below(keys_); }
+  int new_number() { return last_number_ += threads_; }
+
+  static Value value_of(int number) { return Numbered<Value>::value(number); }
+  static int number_of(const std::optional<Value>& value) {
+    return value ? Numbered<Value>::number(*value) : none;
+  }
+
+  // Does `f(operation)`, which fills in the result, and notes it.
+  template <class F>
+  void record(Operation operation, const F& f) {
+    maybe_pause();
+    operation.thread = thread_;
+    called_ = operation.called = clock_.now();
+    try {
+      f(operation);
+    } catch (const std::system_error& error) {
+      if (error.code() != std::errc::resource_deadlock_would_occur) throw;
+      // A thread that holds nothing cannot close a cycle.
+      operation.step = held_ == 0 ? Step::impossible : Step::refused;
+      operation.guard_after = operation.guard_before;
+    }
+    operation.returned = clock_.now();
+    log_.push_back(operation);
+  }
+
+  // Notes one step for each of the keys, with the times of `operation`.
+  template <class Keys>
+  void note_each(Operation operation, const Keys& keys) {
+    for (const int key : keys) {
+      operation.key = key;
+      log_.push_back(operation);
+    }
+  }
+
+  void do_without_holding(int key) {
+    switch (random_.below(9)) {
+      case 0:
+      case 1:
+        get(key);
+        break;
+      case 2:
+      case 3:
+        insert(key);
+        break;
+      case 4:
+        try_insert(key);
+        break;
+      case 5:
+        remove(key);
+        break;
+      case 6:
+        contains(key);
+        break;
+      case 7:
+        pop();
+        break;
+      default:
+        peek(key);
+        break;
+    }
+  }
+
+  void do_one(int key) {
+    const int choice = random_.below(13);
+    switch (choice) {
+      case 0:
+      case 1:
+        get(key);
+        break;
+      case 2:
+        contains(key);
+        break;
+      case 3:
+      case 4:
+        insert(key);
+        break;
+      case 5:
+      case 6:
+        try_insert(key);
+        break;
+      case 7:
+      case 8:
+      case 9:
+        remove(key);
+        break;
+      case 10:
+      case 11:
+        get_or_insert(key, choice == 11);
+        break;
+      default:
+        if constexpr (requires { map_.peek(key); }) {
+          peek(key);
+        } else {
+          get(key);
+        }
+        break;
+    }
+  }
+
+  // -- Guards ------------------------------------------------------------------------------------
+
+  void do_guard() {
+    const int key = random_key();
+    const int guard = new_number();
+    std::optional<Guard> entry;
+    const auto acquire = [&](const char* name, const auto& f) {
+      record({.name = name, .key = key, .guard_after = guard}, [&](Operation& done) {
+        f();
+        if (entry.has_value()) return;
+        done.step = Step::refused;
+        done.guard_after = 0;
+      });
+    };
+    switch (random_.below(4)) {
+      case 0:
+        acquire("try_entry", [&] { move_to(entry, map_.try_entry(key)); });
+        break;
+      case 1: {
+        const std::chrono::microseconds limit(random_.below(8) == 0 ? 0 : random_.below(200));
+        acquire("try_entry_for", [&] { move_to(entry, map_.try_entry_for(key, limit)); });
+        break;
+      }
+      default:
+        acquire("entry", [&] { entry.emplace(map_.entry(key)); });
+        break;
+    }
+    if (!entry.has_value()) return;
+    ++held_;
+    use_guard(*entry, key, guard);
+    maybe_pause_long();
+    --held_;
+    record({.name = "unlock", .key = key, .guard_before = guard},
+           [&](Operation& /*done*/) { entry.reset(); });
+  }
+
+  static void move_to(std::optional<Guard>& entry, std::optional<Guard> other) {
+    if (other.has_value()) entry.emplace(*std::move(other));
+  }
+
+  template <class Entry>
+  void use_guard(Entry& entry, int key, int guard) {
+    const auto note = [&](const char* name, Step step, int argument, const auto& f) {
+      record({.name = name,
+              .step = step,
+              .key = key,
+              .guard_before = guard,
+              .guard_after = guard,
+              .argument = argument},
+             f);
+    };
+    for (int steps = random_.below(4); steps > 0; --steps) {
+      switch (random_.below(10)) {
+        case 0:
+          note("has_value", Step::has, none,
+               [&](Operation& done) { done.result = entry.has_value() ? 1 : 0; });
+          break;
+        case 1:
+          note("value", Step::read, none, [&](Operation& done) {
+            done.result = entry.get() != nullptr ? Numbered<Value>::number(*entry.get()) : none;
+          });
+          break;
+        case 2:
+        case 3:
+        case 4:
+          note("Entry::insert", Step::put, new_number(), [&](Operation& done) {
+            done.result = number_of(entry.insert(value_of(done.argument)));
+          });
+          break;
+        case 5:
+        case 6:
+          note("Entry::remove", Step::take, none,
+               [&](Operation& done) { done.result = number_of(entry.remove()); });
+          break;
+        case 7:
+        case 8:
+          note("or_insert", Step::get_or_put, new_number(), [&](Operation& done) {
+            done.result = Numbered<Value>::number(entry.or_insert(value_of(done.argument)));
+          });
+          break;
+        default:
+          // While the guard is held: another key or, to be refused, the same.
+          if (held_ < 2 && random_.below(3) == 0) {
+            do_guard();
+          } else {
+            do_one(random_key());
+          }
+          break;
+      }
+    }
+  }
+
+  // -- Batches -----------------------------------------------------------------------------------
+
+  std::vector<int> some_keys() {
+    std::vector<int> keys = {random_key()};
+    const int other = random_key();
+    if (other != keys[0]) keys.push_back(other);
+    return keys;
+  }
+
+  void do_batch() {
+    const std::vector<int> keys = some_keys();
+    const bool tries = random_.below(2) == 0;
+    std::optional<decltype(map_.batch_lock(keys))> batch;
+    Operation operation{.name = tries ? "try_batch_lock" : "batch_lock", .thread = thread_};
+    called_ = operation.called = clock_.now();
+    try {
+      if (tries) {
+        auto locked = map_.try_batch_lock(keys);
+        if (locked.has_value()) batch.emplace(*std::move(locked));
+      } else {
+        batch.emplace(map_.batch_lock(keys));
+      }
+    } catch (const std::system_error& error) {
+      if (error.code() != std::errc::resource_deadlock_would_occur) throw;
+    }
+    operation.returned = clock_.now();
+    if (!batch.has_value()) {
+      operation.step = Step::may_hold;
+      note_each(operation, keys);
+      return;
+    }
+    const int guard = operation.guard_after = new_number();
+    note_each(operation, keys);
+    held_ += 2;  // no more guards inside
+    for (const int key : keys) use_guard(batch->at(key), key, guard);
+    maybe_pause_long();
+    held_ -= 2;
+    operation = {.name = "end of batch", .guard_before = guard, .thread = thread_};
+    called_ = operation.called = clock_.now();
+    batch.reset();
+    operation.returned = clock_.now();
+    note_each(operation, keys);
+  }
+
+  // A batch that swaps the values of two keys, as one operation. Works with values that the map
+  // gives out and takes back.
+  void do_exchange() {
+    const int key = random_key();
+    const int other = (key + 1 + random_.below(keys_ - 1)) % keys_;
+    const bool tries = random_.below(3) == 0;
+    const auto exchange = [&](Operation& done, auto& batch) {
+      auto& one = batch.at(key);
+      auto& two = batch.at(other);
+      std::optional<Value> first = one.remove();
+      maybe_pause();
+      std::optional<Value> second = two.swap(std::move(first));
+      maybe_pause_long();
+      done.other_result = number_of(second);
+      one.swap(std::move(second));
+      done.result = number_of(two.has_value() ? std::optional<Value>(*two) : std::nullopt);
+    };
+    record({.name = tries ? "try_batch_lock" : "batch_lock",
+            .step = Step::exchange,
+            .key = key,
+            .other_key = other},
+           [&](Operation& done) {
+             if (!tries) {
+               auto batch = map_.batch_lock({key, other});
+               exchange(done, batch);
+             } else if (auto batch = map_.try_batch_lock({key, other})) {
+               exchange(done, *batch);
+             } else {
+               done.step = Step::refused;
+             }
+           });
+  }
+
+  // -- The whole map -----------------------------------------------------------------------------
+
+  // For a thread that holds nothing. To each key, a walk is an operation of its own: a visit, or a
+  // moment at which there was no value.
+  void do_walk() {
+    std::vector<Operation> visits;
+    std::vector<bool> visited(static_cast<std::size_t>(keys_), false);
+    const auto visit = [&](int key, const Value& value, Step step) {
+      visits.push_back({.step = step, .key = key, .result = Numbered<Value>::number(value)});
+      visited.at(static_cast<std::size_t>(key)) = true;
+      maybe_pause_long();
+    };
+    Operation walk{.step = Step::read, .thread = thread_};
+    called_ = walk.called = clock_.now();
+    switch (random_.below(3)) {
+      case 0:
+        walk.name = "for_each";
+        map_.for_each([&](const int& key, const Value& value) { visit(key, value, Step::read); });
+        break;
+      case 1:
+        walk.name = "retain";
+        (void)map_.retain([&](const int& key, Value& value) {
+          const bool keep = random_.below(2) == 0;
+          visit(key, value, keep ? Step::read : Step::take);
+          return keep;
+        });
+        break;
+      default:
+        walk.name = "clear";
+        walk.step = Step::erase;
+        map_.clear();
+        break;
+    }
+    walk.returned = clock_.now();
+    for (int key = 0; key < keys_; ++key) {
+      walk.key = key;
+      if (!visited[static_cast<std::size_t>(key)]) log_.push_back(walk);
+      Operation hold = walk;
+      hold.step = Step::may_hold;
+      log_.push_back(hold);
+    }
+    for (const Operation& one : visits) {
+      walk.key = one.key;
+      walk.step = one.step;
+      walk.result = one.result;
+      log_.push_back(walk);
+    }
+  }
+
+  static inline thread_local Client* current_ = nullptr;
+
+  Map& map_;
+  Clock& clock_;
+  int keys_;
+  int thread_;
+  int threads_;
+  int last_number_;
+  int held_ = 0;
+  std::uint64_t called_ = 0;  // when the operation that is under way was called
+  Random random_;
+  std::vector<Operation> log_;
+};
+
+}  // namespace lockmap::test

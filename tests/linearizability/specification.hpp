@@ -1,0 +1,141 @@
+#pragma once
+
+// What maps do when one operation comes after another.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#include "history.hpp"
+
+namespace lockmap::test {
+
+// What a step does to a key's value; false if its result cannot be what it was.
+inline bool apply(int& value, const Operation& operation) {
+  switch (operation.step) {
+    case Step::nothing:
+      return true;
+    case Step::read:
+    case Step::peek:
+      return value == operation.result;
+    case Step::has:
+      return (value != none) == (operation.result != 0);
+    case Step::put:
+      return std::exchange(value, operation.argument) == operation.result;
+    case Step::put_if_absent: {
+      const bool stores = value == none;
+      if (stores) value = operation.argument;
+      return stores == (operation.result != 0);
+    }
+    case Step::get_or_put:
+      if (value == none) value = operation.argument;
+      return value == operation.result;
+    case Step::take:
+    case Step::pop:
+      return std::exchange(value, none) == operation.result;
+    case Step::erase:
+      value = none;
+      return true;
+    default:
+      return false;
+  }
+}
+
+struct KeyState {
+  int value = none;
+  int guard = 0;  // the one that holds the key; 0 is none
+
+  friend bool operator==(const KeyState&, const KeyState&) = default;
+  template <class H>
+  friend H AbslHashValue(H state, const KeyState& key) {
+    return H::combine(std::move(state), key.value, key.guard);
+  }
+};
+
+// Keys with values and guards, as many as are used at once.
+class MapSpecification {
+ public:
+  using State = std::array<KeyState, max_keys>;
+
+  // In a cache, values that nobody holds `may_vanish`.
+  explicit MapSpecification(bool may_vanish = false) : may_vanish_(may_vanish) {}
+
+  [[nodiscard]] static State state_of(const Contents& contents) {
+    State state;
+    for (std::size_t i = 0; i < state.size(); ++i) state[i].value = contents[i];
+    return state;
+  }
+
+  template <class F>
+  bool any_next(State state, const Operation& operation, const F& f) const {
+    KeyState& key = at(state, operation.key);
+    switch (operation.step) {
+      case Step::refused:
+        return (key.guard != 0 ||
+                (operation.other_key != no_key && at(state, operation.other_key).guard != 0)) &&
+               f(state);
+      case Step::exchange: {
+        KeyState& other = at(state, operation.other_key);
+        if (key.guard != 0 || other.guard != 0) return false;
+        if (key.value != operation.result || other.value != operation.other_result) return false;
+        std::swap(key.value, other.value);
+        return f(state);
+      }
+      default: {
+        if (key.guard != operation.guard_before) return false;
+        const int value = key.value;
+        key.guard = operation.guard_after;
+        if (apply(key.value, operation) && f(state)) return true;
+        // Before an operation is early enough to vanish: until then nobody looks.
+        if (!may_vanish_ || operation.guard_before != 0 || value == none) return false;
+        key.value = none;
+        return apply(key.value, operation) && f(state);
+      }
+    }
+  }
+
+ private:
+  [[nodiscard]] static KeyState& at(State& state, int key) {
+    return state.at(static_cast<std::size_t>(key));
+  }
+
+  bool may_vanish_;
+};
+
+// A cache of one shard, without guards: exact LRU.
+class LruSpecification {
+ public:
+  // Key and value, from the least to the most recently used.
+  using State = std::vector<std::pair<int, int>>;
+
+  explicit LruSpecification(std::size_t bound) : bound_(bound) {}
+
+  template <class F>
+  bool any_next(State state, const Operation& operation, const F& f) const {
+    if (operation.step == Step::pop) {
+      if (operation.key == no_key) return state.empty() && f(state);
+      if (state.empty() || state.front() != std::pair(operation.key, operation.result)) {
+        return false;
+      }
+      state.erase(state.begin());
+      return f(state);
+    }
+    const auto position = std::find_if(state.begin(), state.end(), [&](const auto& entry) {
+      return entry.first == operation.key;
+    });
+    int value = position == state.end() ? none : position->second;
+    if (!apply(value, operation)) return false;
+    if (operation.step == Step::peek) return f(state);
+    if (position != state.end()) state.erase(position);
+    if (value != none) state.emplace_back(operation.key, value);
+    if (state.size() > bound_) state.erase(state.begin());
+    return f(state);
+  }
+
+ private:
+  std::size_t bound_;
+};
+
+}  // namespace lockmap::test

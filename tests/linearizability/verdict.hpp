@@ -1,0 +1,94 @@
+#pragma once
+
+// Prepares histories of maps for the checker, and says what is wrong with them.
+
+#include <algorithm>
+#include <cstddef>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "checker.hpp"
+#include "history.hpp"
+#include "specification.hpp"
+
+namespace lockmap::test {
+
+// Operations that are no guards may hold the key for some of the time from call to return, and
+// others may be refused then. Where that matters the operation is split in two, as a guard is. An
+// operation that may hold the key more than once, or one key before the other, excuses all refusals
+// that it overlaps.
+inline std::vector<Operation> with_holds(const std::vector<Operation>& operations) {
+  const auto may_refuse = [](const Operation& holder, const Operation& operation) {
+    return operation.step == Step::refused && holder.thread != operation.thread &&
+           holder.step != Step::refused && holder.overlaps(operation) &&
+           holder.shares_a_key_with(operation);
+  };
+  std::vector<Operation> result;
+  int guard = 0;
+  for (const Operation& operation : operations) {
+    if (operation.step == Step::may_hold) continue;
+    const bool excused = std::any_of(operations.begin(), operations.end(), [&](const auto& other) {
+      return may_refuse(other, operation) &&
+             (other.step == Step::may_hold || other.step == Step::exchange);
+    });
+    if (excused) continue;
+    result.push_back(operation);
+    const bool is_alone = operation.guard_before == 0 && operation.guard_after == 0 &&
+                          operation.step != Step::refused && operation.step != Step::exchange;
+    const bool splits =
+        is_alone && std::any_of(operations.begin(), operations.end(),
+                                [&](const auto& other) { return may_refuse(operation, other); });
+    if (!splits) continue;
+    result.back().guard_after = --guard;  // the guards of a history are positive
+    Operation release = operation;
+    release.name = "(its end)";
+    release.step = Step::nothing;
+    release.argument = none;
+    release.guard_before = guard;
+    result.push_back(release);
+  }
+  return result;
+}
+
+template <class Specification>
+std::string verdict(const Specification& specification,
+                    const typename Specification::State& initial, const Contents& contents,
+                    const std::vector<Operation>& operations) {
+  Checker<Specification> checker(specification, operations);
+  if (checker.linearizable(initial)) return {};
+  std::ostringstream out;
+  out << "not linearizable:\n" << describe(contents, operations) << "the longest order:\n";
+  for (const Operation& operation : checker.order()) out << "  " << describe(operation) << "\n";
+  return out.str();
+}
+
+// What is wrong with the history of a map, key by key; empty if nothing is. That is enough where
+// every operation is of one key: a history is linearizable if those of all keys are.
+inline std::string verdict_by_key(const MapSpecification& specification, const History& history) {
+  for (int key = 0; key < max_keys; ++key) {
+    std::vector<Operation> operations;
+    for (const Operation& operation : history.operations) {
+      if (operation.concerns(key)) operations.push_back(operation);
+    }
+    if (operations.empty()) continue;
+    std::string wrong = verdict(specification, MapSpecification::state_of(history.initial),
+                                history.initial, with_holds(operations));
+    if (!wrong.empty()) return wrong;
+  }
+  return {};
+}
+
+// The same for operations of several keys: all keys are one object.
+inline std::string verdict_of_all(const MapSpecification& specification, const History& history) {
+  return verdict(specification, MapSpecification::state_of(history.initial), history.initial,
+                 with_holds(history.operations));
+}
+
+// For a cache that was empty before.
+inline std::string verdict_of_all(const LruSpecification& specification, const History& history) {
+  return verdict(specification, LruSpecification::State{}, history.initial, history.operations);
+}
+
+}  // namespace lockmap::test
