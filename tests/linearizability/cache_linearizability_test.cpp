@@ -36,7 +36,7 @@ class CacheLinearizabilityTest : public testing::Test {
     }
     expect_linearizable(for_two_to_four_threads([&](int threads) {
       Cache cache(options, listener);
-      const Plan plan{.threads = threads, .keys = 4, .histories = scaled(512)};
+      const Plan plan{.threads = threads, .keys = 4, .histories = scaled(1024)};
       const Findings findings = explore(
           cache, plan,
           [](CacheClient& client) {
@@ -61,7 +61,7 @@ class CacheLinearizabilityTest : public testing::Test {
     std::mutex turn;
     const Findings findings = for_two_to_four_threads([&](int threads) {
       Cache cache(LruOptions{.max_size = bound, .shard_count = 1});
-      const Plan plan{.threads = threads, .keys = max_keys, .histories = scaled(512)};
+      const Plan plan{.threads = threads, .keys = max_keys, .histories = scaled(1024)};
       return explore(
           cache, plan,
           [&](CacheClient& client) {
@@ -76,7 +76,7 @@ class CacheLinearizabilityTest : public testing::Test {
     });
     if (one_at_a_time) {
       report(findings);
-      EXPECT_EQ(findings.wrong, "");
+      EXPECT_TRUE(findings.wrong.empty()) << findings.wrong;
       EXPECT_EQ(findings.overlapping, 0);
     } else {
       expect_linearizable(findings);

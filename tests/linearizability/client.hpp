@@ -97,6 +97,17 @@ class Client {
     }
   }
 
+  // Operations of one key, guards held over them among them.
+  void do_singly() {
+    for (int steps = 2 + random_.below(3); steps > 0; --steps) {
+      if (random_.below(3) == 0) {
+        do_guard();
+      } else {
+        do_one(random_key());
+      }
+    }
+  }
+
   // Operations of one key, and batches as one operation of two.
   void do_pairs() {
     for (int steps = 3 + random_.below(3); steps > 0; --steps) {
@@ -415,7 +426,7 @@ class Client {
   void do_batch() {
     const std::vector<int> keys = some_keys();
     const bool tries = random_.below(2) == 0;
-    std::optional<decltype(map_.batch_lock(keys))> batch;
+    std::optional<typename Map::Batch> batch;
     Operation operation{.name = tries ? "try_batch_lock" : "batch_lock", .thread = thread_};
     called_ = operation.called = clock_.now();
     try {
@@ -447,22 +458,19 @@ class Client {
     note_each(operation, keys);
   }
 
-  // A batch that swaps the values of two keys, as one operation. Works with values that the map
-  // gives out and takes back.
+  // A batch that swaps the values of two keys, as one operation.
   void do_exchange() {
     const int key = random_key();
     const int other = (key + 1 + random_.below(keys_ - 1)) % keys_;
     const bool tries = random_.below(3) == 0;
     const auto exchange = [&](Operation& done, auto& batch) {
-      auto& one = batch.at(key);
-      auto& two = batch.at(other);
-      std::optional<Value> first = one.remove();
+      std::optional<Value> value = batch.at(key).remove();
+      done.result = number_of(value);
       maybe_pause();
-      std::optional<Value> second = two.swap(std::move(first));
+      value = batch.at(other).swap(std::move(value));
+      done.other_result = number_of(value);
       maybe_pause_long();
-      done.other_result = number_of(second);
-      one.swap(std::move(second));
-      done.result = number_of(two.has_value() ? std::optional<Value>(*two) : std::nullopt);
+      batch.at(key).swap(std::move(value));
     };
     record({.name = tries ? "try_batch_lock" : "batch_lock",
             .step = Step::exchange,

@@ -193,7 +193,7 @@ inline void report(const Findings& findings) {
 
 inline void expect_linearizable(const Findings& findings) {
   report(findings);
-  EXPECT_EQ(findings.wrong, "");
+  EXPECT_TRUE(findings.wrong.empty()) << findings.wrong;
   // Almost all of them, where two processors are free.
   EXPECT_GT(findings.overlapping, findings.histories / 20);
 }

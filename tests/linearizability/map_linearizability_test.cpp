@@ -32,7 +32,7 @@ class MapLinearizabilityTest : public testing::Test {
     const MapSpecification specification;
     expect_linearizable(for_two_to_four_threads([&](int threads) {
       auto map = make_map<TestedMap>(shards);
-      const Plan plan{.threads = threads, .keys = keys, .histories = scaled(512)};
+      const Plan plan{.threads = threads, .keys = keys, .histories = scaled(1024)};
       const Findings findings = explore(
           map, plan, [](TestedClient& client) { client.do_anything(); }, read_all<TestedMap>,
           [&](const History& history) { return verdict_by_key(specification, history); });
@@ -45,7 +45,7 @@ class MapLinearizabilityTest : public testing::Test {
     const MapSpecification specification;
     expect_linearizable(for_two_to_four_threads([&](int threads) {
       auto map = make_map<TestedMap>(shards);
-      const Plan plan{.threads = threads, .keys = keys, .histories = scaled(512)};
+      const Plan plan{.threads = threads, .keys = keys, .histories = scaled(1024)};
       const Findings findings = explore(
           map, plan, [](TestedClient& client) { client.do_pairs(); }, read_all<TestedMap>,
           [&](const History& history) { return verdict_of_all(specification, history); });
