@@ -525,6 +525,12 @@ class Client {
     for (int key = 0; key < keys_; ++key) {
       walk.key = key;
       if (!visited[static_cast<std::size_t>(key)]) log_.push_back(walk);
+      if (walk.step == Step::erase) {
+        // It may meet a key again that goes and comes meanwhile.
+        Operation again = walk;
+        again.step = Step::may_erase;
+        log_.insert(log_.end(), 3, again);
+      }
       Operation hold = walk;
       hold.step = Step::may_hold;
       log_.push_back(hold);

@@ -28,6 +28,7 @@ enum class Step {
   get_or_put,     // the value is `result`, which is `argument` if there was none
   take,           // removes the value, which is `result`
   erase,          // removes the value and does not say which
+  may_erase,      // removes the value or not, and does not say
   pop,            // as `take`, of the least recently used key, which is `key`, or no_key
   exchange,       // the values of two keys, which were `result` and `other_result`
   refused,        // did nothing, because the key, or one of the two, was held
@@ -100,6 +101,8 @@ inline const char* name_of(Step step) {
       return "take";
     case Step::erase:
       return "erase";
+    case Step::may_erase:
+      return "may erase";
     case Step::pop:
       return "pop";
     case Step::exchange:
@@ -124,6 +127,7 @@ inline std::string describe(const Operation& operation) {
   switch (operation.step) {
     case Step::nothing:
     case Step::erase:
+    case Step::may_erase:
     case Step::refused:
     case Step::may_hold:
     case Step::impossible:

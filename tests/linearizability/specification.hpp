@@ -76,6 +76,11 @@ class MapSpecification {
         return (key.guard != 0 ||
                 (operation.other_key != no_key && at(state, operation.other_key).guard != 0)) &&
                f(state);
+      case Step::may_erase:
+        if (f(state)) return true;
+        if (key.guard != 0 || key.value == none) return false;
+        key.value = none;
+        return f(state);
       case Step::exchange: {
         KeyState& other = at(state, operation.other_key);
         if (key.guard != 0 || other.guard != 0) return false;

@@ -36,7 +36,8 @@ inline std::vector<Operation> with_holds(const std::vector<Operation>& operation
     if (excused) continue;
     result.push_back(operation);
     const bool is_alone = operation.guard_before == 0 && operation.guard_after == 0 &&
-                          operation.step != Step::refused && operation.step != Step::exchange;
+                          operation.step != Step::refused && operation.step != Step::may_erase &&
+                          operation.step != Step::exchange;
     const bool splits =
         is_alone && std::any_of(operations.begin(), operations.end(),
                                 [&](const auto& other) { return may_refuse(operation, other); });
