@@ -146,7 +146,9 @@ class WaitingFaultsTest : public testing::Test {
   }
 
   static void expect_waiters_get_the_key(const Operations<World>& operations) {
-    const std::vector<Start> starts_here = {{"key absent", 8, absent}, {"key present", 8, present}};
+    const std::vector<Start> starts_here = {{"key absent", 8, absent},
+                                            {"key present", 8, present},
+                                            {"at its bound, key absent", 8, absent, 8, true}};
     int met = 0;
     for (const Operation<World>& operation : operations) {
       for (const Start& start : starts_here) {
