@@ -21,4 +21,6 @@ write_basic_package_version_file(
   ARCH_INDEPENDENT)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/lockmapConfig.cmake
               ${CMAKE_CURRENT_BINARY_DIR}/lockmapConfigVersion.cmake DESTINATION ${package_dir})
+install(FILES cmake/debuggers/lockmap.natvis cmake/debuggers/lockmap_gdb.py
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/lockmap)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/lockmap)
