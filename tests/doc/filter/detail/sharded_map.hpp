@@ -1,0 +1,5 @@
+class ShardedMap {
+ public:
+  using key_type = Key;
+  using Entry = lockmap::Entry<Shard>;
+};
