@@ -34,21 +34,26 @@ class ShardedMap;
 //
 // No member waits for anything, and none but `unlock`, the destructor and the assignment, which may
 // take a shard's internal lock for a moment, touches what other threads use. Destructors and copies
-// of values run while this key, and no internal lock, is held. After a move from the entry, or
+// of values run while this key, and no internal lock, is held. Every member takes constant time,
+// unless it releases a key and that wakes a waiter or evicts. After a move from the entry, or
 // `unlock`, only destruction and assignment are allowed.
 template <class Shard>
 class [[nodiscard]] Entry {
  public:
+  // As the standard containers name them.
   using key_type = typename Shard::key_type;
   using mapped_type = typename Shard::mapped_type;
 
   Entry(const Entry&) = delete;
   Entry& operator=(const Entry&) = delete;
+
+  // Takes over the key that the other entry holds.
   Entry(Entry&& other) noexcept
       : shard_(other.shard_),
         lock_(std::exchange(other.lock_, {})),
         has_value_(other.has_value_),
         keep_(other.keep_) {}
+
   // Releases the key that this entry holds, then takes over the other's.
   Entry& operator=(Entry&& other) noexcept {
     if (this != &other) {
@@ -60,6 +65,8 @@ class [[nodiscard]] Entry {
     }
     return *this;
   }
+
+  // Releases the key.
   ~Entry() { unlock(); }
 
   // The key, as the map stores it.
@@ -101,7 +108,8 @@ class [[nodiscard]] Entry {
   [[nodiscard]] mapped_type* operator->() noexcept { return std::addressof(**this); }
   [[nodiscard]] const mapped_type* operator->() const noexcept { return std::addressof(**this); }
 
-  // A copy of the value, or `fallback` if there is none.
+  // A copy of the value, or `fallback` if there is none. Throws what the copy or the conversion
+  // throws.
   template <class U = mapped_type>
   [[nodiscard]] mapped_type value_or(U&& fallback) const {
     return has_value() ? lock_.node->value : static_cast<mapped_type>(std::forward<U>(fallback));
@@ -250,6 +258,7 @@ class [[nodiscard]] Entry {
 template <class Shard, class Hash, class KeyEqual>
 class [[nodiscard]] Batch {
  public:
+  // As the standard containers name them.
   using Entry = lockmap::Entry<Shard>;
   using key_type = typename Shard::key_type;
   using value_type = Entry;
@@ -259,7 +268,10 @@ class [[nodiscard]] Batch {
 
   Batch(const Batch&) = delete;
   Batch& operator=(const Batch&) = delete;
+
+  // Takes over the keys that the other batch holds.
   Batch(Batch&& other) noexcept = default;
+
   // Releases the keys that this batch holds, then takes over the other's.
   Batch& operator=(Batch&& other) noexcept {
     if (this != &other) {
@@ -269,8 +281,11 @@ class [[nodiscard]] Batch {
     }
     return *this;
   }
+
+  // Releases the keys, the last one first.
   ~Batch() { release(); }
 
+  // The range of the entries, in the order in which they were taken. Constant time.
   [[nodiscard]] size_type size() const noexcept { return entries_.size(); }
   [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
   [[nodiscard]] iterator begin() noexcept { return entries_.data(); }
@@ -278,7 +293,7 @@ class [[nodiscard]] Batch {
   [[nodiscard]] const_iterator begin() const noexcept { return entries_.data(); }
   [[nodiscard]] const_iterator end() const noexcept { return entries_.data() + entries_.size(); }
 
-  // The entry at a position. Precondition: `index < size()`.
+  // The entry at a position. Precondition: `index < size()`. Constant time.
   [[nodiscard]] Entry& operator[](size_type index) noexcept {
     LOCKMAP_ASSERT(index < size());
     return entries_[index];

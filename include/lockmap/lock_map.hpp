@@ -14,6 +14,7 @@
 
 namespace lockmap {
 
+// What a LockMap is made with.
 struct Options {
   std::size_t initial_capacity = 0;  // keys to make room for at once
   std::size_t shard_count = 0;       // 0: a default from the number of processors
@@ -59,6 +60,7 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   friend struct detail::TestAccess;
 
  public:
+  // As the standard containers name them.
   using typename Base::allocator_type;
   using typename Base::hasher;
   using typename Base::key_equal;
@@ -66,18 +68,21 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   using typename Base::mapped_type;
   using typename Base::size_type;
 
+  // The guards of one key and of several.
   using typename Base::Batch;
   using typename Base::Entry;
 
+  // An empty map with the default options. Throws as the other constructor does.
   LockMap() : LockMap(Options{}) {}
 
-  // Throws std::length_error for a shard count or capacity that no memory could hold, and what the
-  // allocator throws.
+  // An empty map. Throws std::length_error for a shard count or capacity that no memory could hold,
+  // and what the allocator throws. Linear in both.
   explicit LockMap(Options options, Hash hash = {}, KeyEqual equal = {}, Allocator allocator = {})
       : Base(options.shard_count != 0 ? options.shard_count : detail::default_shard_count(),
              options.initial_capacity, std::move(hash), std::move(equal), allocator) {}
 
-  // Precondition: no key is held. Destructors of values may still use the map.
+  // Precondition: no key is held. Destructors of values may still use the map. Linear in the keys
+  // and in `shard_count()`.
   ~LockMap() { this->end_all_values(); }
 
   // std::optional<Value> get(const Q& key) const
@@ -90,7 +95,8 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
 
   // bool contains(const Q& key) const
   //
-  // Whether the key has a value. Waits, and throws, as `get` does, but copies nothing.
+  // Whether the key has a value. Waits, and throws, as `get` does, but copies nothing. Constant
+  // time.
   using Base::contains;
 
   // std::optional<Value> insert(Q&& key, Value value)
@@ -103,7 +109,7 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   // bool try_insert(Q&& key, Value value)
   //
   // Stores the value if the key has none, and says whether it did (what std calls insert). Waits,
-  // and throws, as `insert` does.
+  // and throws, as `insert` does. Amortised constant time.
   using Base::try_insert;
 
   // std::optional<Value> remove(const Q& key)
@@ -122,7 +128,8 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
 
   // std::optional<Entry> try_entry(Q&& key)
   //
-  // `entry` without waiting: empty if the key is held, by this thread or another.
+  // `entry` without waiting: empty if the key is held, by this thread or another. Throws what the
+  // allocator and the key's constructor throw, and never for a deadlock. Amortised constant time.
   using Base::try_entry;
 
   // std::optional<Entry> try_entry_for(Q&& key, std::chrono::duration limit)
@@ -131,7 +138,7 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   // `entry` with a limit to the wait: empty if the key was held for all that time. A limit of zero
   // or less, and a time in the past, make it `try_entry`; a huge limit makes it `entry`. The clock
   // may be any that std::condition_variable takes and whose now() does not throw. Deadlock: as
-  // `entry`, reported at once.
+  // `entry`, reported at once. Throws, and takes time, as `entry` does.
   using Base::try_entry_for;
   using Base::try_entry_until;
 
@@ -158,7 +165,8 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   // std::optional<Batch> try_batch_lock(Range keys, Less less = {})
   // std::optional<Batch> try_batch_lock({key1, key2, ...}, Less less = {})
   //
-  // `batch_lock` without waiting: all of the keys or, if one is held, none.
+  // `batch_lock` without waiting: all of the keys or, if one is held, none. Throws as `batch_lock`
+  // does, but never for a deadlock. O(n log n) for n keys.
   using Base::try_batch_lock;
 
   // void for_each(F f) const
@@ -173,14 +181,14 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   // size_type retain(F f)
   //
   // Calls `f(const Key&, Value&)` for every value as `for_each` does, removes those for which it
-  // returns false, and returns how many. Waits, and throws, as `for_each` does; what was removed
-  // before stays removed.
+  // returns false, and returns how many. Waits, throws, and takes time, as `for_each` does; what
+  // was removed before stays removed.
   using Base::retain;
 
   // void clear()
   //
-  // Removes every value, and gives back the memory of shards that are then without keys. Waits, and
-  // throws, as `for_each` does; what was removed before stays removed.
+  // Removes every value, and gives back the memory of shards that are then without keys. Waits,
+  // throws, and takes time, as `for_each` does; what was removed before stays removed.
   using Base::clear;
 
   // size_type size() const noexcept; bool empty() const noexcept
@@ -192,6 +200,8 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   using Base::size;
 
   // size_type shard_count() const noexcept
+  //
+  // What the shard count came to. Never waits. Constant time.
   using Base::shard_count;
 };
 

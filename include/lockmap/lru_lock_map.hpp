@@ -24,6 +24,7 @@
 
 namespace lockmap {
 
+// What an LruLockMap is made with.
 struct LruOptions {
   std::size_t max_size;               // the bound: 1 or more keys
   std::size_t initial_capacity = 0;   // keys to make room for at once
@@ -31,7 +32,7 @@ struct LruOptions {
   std::size_t max_evict = unlimited;  // evictions per operation and shard: 1 or more
 };
 
-// Since construction. A lookup is a `get`, `contains` or `get_or_insert_with`.
+// What happened in a cache since its construction. A lookup is a `get`, `contains` or `get_or_insert_with`.
 struct LruStats {
   std::uint64_t hits = 0;        // lookups that found a value
   std::uint64_t misses = 0;      // lookups that did not
@@ -63,6 +64,7 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   friend struct detail::TestAccess;
 
  public:
+  // As the standard containers name them.
   using typename Base::allocator_type;
   using typename Base::hasher;
   using typename Base::key_equal;
@@ -70,6 +72,7 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   using typename Base::mapped_type;
   using typename Base::size_type;
 
+  // The guards of one key and of several.
   using typename Base::Batch;
   using typename Base::Entry;
 
@@ -84,12 +87,12 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   // or a value with its version), or serialise with the loader by a lock of the store.
   using EvictionListener = typename detail::LruOrder<Key, Value>::Listener;
 
-  // Throws as the other constructor does.
+  // An empty cache with the default options. Throws as the other constructor does.
   explicit LruLockMap(std::size_t max_size) : LruLockMap(LruOptions{.max_size = max_size}) {}
 
-  // Throws std::invalid_argument for a `max_size` or `max_evict` of 0, std::length_error for a
-  // shard count or capacity that no memory could hold, and what the allocator throws. A cache never
-  // has more shards than `max_size`.
+  // An empty cache, which never has more shards than `max_size`. Throws std::invalid_argument for a
+  // `max_size` or `max_evict` of 0, std::length_error for a shard count or capacity that no memory
+  // could hold, and what the allocator throws. Linear in the shards and the capacity.
   explicit LruLockMap(LruOptions options, EvictionListener listener = {}, Hash hash = {},
                       KeyEqual equal = {}, Allocator allocator = {})
       : Base(checked_shard_count(options), options.initial_capacity, std::move(hash),
@@ -104,7 +107,8 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
     }
   }
 
-  // Precondition: no key is held. Destructors of values may still use the cache.
+  // Precondition: no key is held. Destructors of values may still use the cache; the listener is not
+  // called. Linear in the keys and in `shard_count()`.
   ~LruLockMap() { this->end_all_values(); }
 
   // -- As in LockMap -----------------------------------------------------------------------------
@@ -131,6 +135,7 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   // -- Of the cache only -------------------------------------------------------------------------
 
   // `get` without making the key the most recently used one, and without counting in `stats`.
+  // Waits, throws, and takes time, as `get` does.
   template <detail::LookupKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] std::optional<Value> peek(const Q& key) const {
     return this->template copy_of<detail::Touch::quiet>(key);
@@ -151,7 +156,7 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
     return popped;
   }
 
-  // The bound.
+  // The bound. Never waits. Constant time.
   [[nodiscard]] size_type max_size() const noexcept {
     return max_size_.load(std::memory_order_relaxed);
   }
