@@ -1,4 +1,4 @@
-// A user's program: both maps, with keys of both kinds of hash.
+// A user's program: both maps, with keys of both kinds of hash, a listener and an exception.
 
 #include <lockmap/lockmap.hpp>
 
@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <string>
+#include <system_error>
 
 int main() {
   lockmap::LockMap<std::string, int> counts;
@@ -13,10 +14,22 @@ int main() {
     auto entry = counts.entry("apple");
     entry.or_insert(1) += 1;
   }
-  lockmap::LruLockMap<std::uint64_t, std::string> cache(2);
+  bool deadlock_is_reported = false;
+  try {
+    const auto entry = counts.entry("apple");
+    counts.remove("apple");
+  } catch (const std::system_error&) {
+    deadlock_is_reported = true;
+  }
+  int evicted = 0;
+  lockmap::LruLockMap<std::uint64_t, std::string> cache(
+      lockmap::LruOptions{.max_size = 2},
+      [&evicted](const std::uint64_t& /*key*/, std::string& /*value*/) { ++evicted; });
   for (std::uint64_t key = 0; key < 5; ++key) cache.insert(key, std::to_string(key));
 
   std::cout << "lockmap " LOCKMAP_VERSION ": " << counts.get("apple").value_or(0) << " apples, "
             << cache.size() << " cached\n";
-  return counts.get("apple") == 2 && cache.size() <= 2 ? EXIT_SUCCESS : EXIT_FAILURE;
+  const bool works =
+      counts.get("apple") == 2 && deadlock_is_reported && cache.size() == 2 && evicted == 3;
+  return works ? EXIT_SUCCESS : EXIT_FAILURE;
 }
