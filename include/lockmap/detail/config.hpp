@@ -9,7 +9,9 @@
 #include <cstdint>
 
 #if !defined(__cpp_exceptions) && !defined(_CPPUNWIND)
-#error "lockmap reports deadlocks and bad input by exceptions: compile without -fno-exceptions"
+// A file that cannot be found ends the compilation with this message alone; after an #error, each
+// use of an exception would add its own.
+#include "lockmap reports deadlocks and bad input by exceptions: compile without -fno-exceptions"
 #endif
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
@@ -54,7 +56,7 @@ inline constexpr std::size_t cache_line = 128;
 
 // Tells the processor that this is a spin loop.
 inline void cpu_pause() noexcept {
-#if defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
+#if defined(_MSC_VER) && !defined(__clang__) && (defined(_M_X64) || defined(_M_IX86))
   _mm_pause();
 #elif defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
