@@ -43,6 +43,8 @@ function(lockmap_find_googletest)
   endif()
   set(CMAKE_CXX_STANDARD 20)
   set(INSTALL_GTEST OFF)
+  # The runtime library that everything else is built with.
+  set(gtest_force_shared_crt ON)
   FetchContent_Declare(
     googletest
     GIT_REPOSITORY https://github.com/google/googletest.git

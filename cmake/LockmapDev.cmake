@@ -1,6 +1,10 @@
 # Flags of our own programs: tests, examples and benchmarks. Not exported.
 add_library(lockmap_dev INTERFACE)
 target_link_libraries(lockmap_dev INTERFACE lockmap::lockmap)
-target_compile_options(
-  lockmap_dev INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
-                        $<$<BOOL:${LOCKMAP_WERROR}>:-Werror>)
+if(MSVC)
+  target_compile_options(lockmap_dev INTERFACE /W4 /bigobj $<$<BOOL:${LOCKMAP_WERROR}>:/WX>)
+else()
+  target_compile_options(
+    lockmap_dev INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+                          $<$<BOOL:${LOCKMAP_WERROR}>:-Werror>)
+endif()
