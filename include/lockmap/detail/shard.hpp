@@ -684,7 +684,10 @@ class alignas(cache_line) Shard {
 
   // Lets the release of a pinned node evict (I10). Returns false if the last pin has just gone.
   static bool ask_for_eviction(Node& node) noexcept {
-    return node.state.set(State::evict_on_release_bit, std::memory_order_acquire).pins() != 0;
+    const State state = node.state.set(State::evict_on_release_bit, std::memory_order_acquire);
+    if (state.pins() != 0) return true;
+    node.state.store(state.clear(State::evict_on_release_bit), std::memory_order_relaxed);
+    return false;
   }
 
   void evict(Section& section, Node& node) noexcept requires(Order::enabled) {
