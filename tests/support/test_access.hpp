@@ -78,6 +78,20 @@ struct TestAccess {
 
   static std::size_t reader_slots() { return ReaderSlots::count(); }
 
+  // Calls `visit(index of the shard, key)` for a cache's keys, the least recently used first.
+  template <class Map, class F>
+  static void visit_order(const Map& map, F visit) {
+    std::size_t index = 0;
+    for (auto& shard : base_of(map).shards()) {
+      typename Map::Base::Section section(shard);
+      const auto& ends = shard.order_.ends_;
+      for (const auto* link = ends.newer; link != &ends; link = link->newer) {
+        visit(index, static_cast<const typename Map::Base::Shard::Node*>(link)->key);
+      }
+      ++index;
+    }
+  }
+
   // The state of every shard with a key in use, for a watchdog.
   template <class Map>
   static std::string dump(const Map& map) {

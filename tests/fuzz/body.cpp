@@ -1,0 +1,93 @@
+#include "body.hpp"
+
+#include "batch_operations.hpp"
+#include "bytes.hpp"
+#include "entry_operations.hpp"
+#include "key_operations.hpp"
+#include "map_operations.hpp"
+#include "require.hpp"
+#include "session.hpp"
+#include "types.hpp"
+
+namespace lockmap::fuzz {
+namespace {
+
+template <class S, class Operations>
+void run_one_of(S& s, const Operations& operations) {
+  operations[s.pick_index(operations)](s);
+}
+
+template <class S>
+void step(S& s) {
+  switch (s.bytes.below(8)) {
+    case 0:
+    case 1:
+    case 2:
+      return run_one_of(s, key_operations<S>);
+    case 3:
+    case 4:
+    case 5:
+      return run_one_of(s, entry_operations<S>);
+    case 6:
+      return run_one_of(s, batch_operations<S>);
+    default:
+      return run_one_of(s, map_operations<S>);
+  }
+}
+
+// Releases everything; then the order shows when the keys are popped.
+template <class S>
+void finish(S& s) {
+  while (!s.guards.empty()) release_guard(s);
+  while (!s.batches.empty()) release_batch(s);
+  s.compare_all();
+  if (!s.drains()) return;
+  while (s.model.size() != 0) pop_lru(s);
+  s.compare_all();
+}
+
+template <class Types, bool lru>
+void run_session(Bytes& bytes) {
+  using S = Session<Types, lru>;
+  test::Tracked::reset();
+  {
+    S s(bytes);
+    s.nested_operation = [](S& self) { run_one_of(self, key_operations<S>); };
+    for (int steps = 0; !bytes.empty(); ++steps) {
+      step(s);
+      s.compare_counts();
+      if (steps % 4 == 0) s.compare_all();
+    }
+    finish(s);
+  }
+  require(test::Tracked::alive() == 0, "values were leaked, or destroyed twice");
+}
+
+}  // namespace
+
+void run(std::span<const std::uint8_t> input) {
+  using CopiedInPlace = NumberKeys<std::uint64_t, std::hash<std::uint64_t>>;
+  using Colliding = NumberKeys<test::Tracked, CollidingHash>;
+  using ThrowingMoves = TextKeys<test::Faulty>;
+  Bytes bytes(input);
+  switch (bytes.below(8)) {
+    case 0:
+      return run_session<CopiedInPlace, false>(bytes);
+    case 1:
+      return run_session<CopiedInPlace, true>(bytes);
+    case 2:
+      return run_session<TextKeys<test::Tracked>, false>(bytes);
+    case 3:
+      return run_session<TextKeys<test::Tracked>, true>(bytes);
+    case 4:
+      return run_session<Colliding, false>(bytes);
+    case 5:
+      return run_session<Colliding, true>(bytes);
+    case 6:
+      return run_session<ThrowingMoves, false>(bytes);
+    default:
+      return run_session<ThrowingMoves, true>(bytes);
+  }
+}
+
+}  // namespace lockmap::fuzz

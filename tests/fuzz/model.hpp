@@ -1,0 +1,218 @@
+#pragma once
+
+// The reference: what both maps promise, for one thread, in containers too simple to be wrong. Keys
+// are numbers here, and so are values. A map without a bound is a cache that never evicts.
+
+#include <algorithm>
+#include <cstddef>
+#include <deque>
+#include <list>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <lockmap/lockmap.hpp>
+
+#include "require.hpp"
+
+namespace lockmap::fuzz {
+
+enum class Use { quiet, touch, lookup };
+
+class Model {
+ public:
+  struct Setup {
+    std::vector<std::size_t> shard_of;  // of each key
+    std::size_t shard_count;
+    std::size_t max_size;
+    std::size_t max_evict;
+    bool has_listener;
+  };
+  using KeyAndValue = std::pair<int, int>;
+
+  explicit Model(Setup setup)
+      : shard_of_(std::move(setup.shard_of)),
+        shards_(setup.shard_count),
+        max_evict_(setup.max_evict),
+        has_listener_(setup.has_listener) {
+    divide_bound(setup.max_size);
+  }
+
+  // -- What can be seen --------------------------------------------------------------------------
+
+  [[nodiscard]] std::optional<int> value(int key) const {
+    const auto slot = slots_.find(key);
+    return slot == slots_.end() ? std::nullopt : slot->second.value;
+  }
+  [[nodiscard]] bool held(int key) const {
+    const auto slot = slots_.find(key);
+    return slot != slots_.end() && slot->second.held;
+  }
+  [[nodiscard]] bool any_held() const {
+    return std::any_of(slots_.begin(), slots_.end(), [](auto& slot) { return slot.second.held; });
+  }
+  [[nodiscard]] std::size_t size() const {
+    return static_cast<std::size_t>(std::count_if(
+        slots_.begin(), slots_.end(), [](auto& slot) { return slot.second.value.has_value(); }));
+  }
+  // Locked keys without a value included.
+  [[nodiscard]] std::size_t key_count() const { return slots_.size(); }
+  [[nodiscard]] const LruStats& stats() const { return stats_; }
+  [[nodiscard]] std::size_t max_size() const { return max_size_; }
+  // Of a shard, the least recently used key first.
+  [[nodiscard]] const std::list<int>& order(std::size_t shard) const {
+    return shards_[shard].order;
+  }
+  // The calls that the listener has yet to get.
+  [[nodiscard]] std::deque<KeyAndValue>& evicted() { return evicted_; }
+
+  // Keys that got their value before `now()` and have it still were there all the while.
+  [[nodiscard]] int now() const { return stored_; }
+  [[nodiscard]] bool present_since(int key, int time) const {
+    return value(key).has_value() && slots_.at(key).since <= time;
+  }
+
+  // -- One key -----------------------------------------------------------------------------------
+
+  // Precondition: the key is free.
+  void acquire(int key, Use use) {
+    const auto [place, made] = slots_.try_emplace(key);
+    Slot& slot = place->second;
+    std::list<int>& order = shard_of(key).order;
+    require(!slot.held, "the reference locks a key twice");
+    slot.held = true;
+    if (made) slot.place = order.insert(order.end(), key);
+    if (use != Use::quiet) order.splice(order.end(), order, slot.place);
+    if (use == Use::lookup) ++(slot.value.has_value() ? stats_.hits : stats_.misses);
+    if (made) shrink(shard_of(key), key);
+  }
+
+  // `keep`: the key was locked to store a value, which is not to be evicted at once.
+  void release(int key, bool keep = false) {
+    Slot& slot = slots_.at(key);
+    slot.held = false;
+    const bool evicts = std::exchange(slot.evicts_on_release, false);
+    if (!slot.value.has_value()) erase(key);
+    if (evicts) shrink(shard_of(key), keep ? std::optional(key) : std::nullopt);
+  }
+
+  // The previous value. Precondition, as of `take`: the key is held.
+  std::optional<int> store(int key, int value) {
+    Slot& slot = slots_.at(key);
+    if (!slot.value.has_value()) {
+      ++stats_.insertions;
+      slot.since = ++stored_;
+    }
+    return std::exchange(slot.value, value);
+  }
+  std::optional<int> take(int key) { return std::exchange(slots_.at(key).value, std::nullopt); }
+
+  std::optional<int> lookup(int key) {
+    if (!slots_.contains(key)) {
+      ++stats_.misses;
+      return std::nullopt;
+    }
+    acquire(key, Use::lookup);
+    release(key);
+    return value(key);
+  }
+  std::optional<int> insert(int key, int value) {
+    acquire(key, Use::touch);
+    const std::optional<int> previous = store(key, value);
+    release(key, true);
+    return previous;
+  }
+  bool try_insert(int key, int value) {
+    acquire(key, Use::touch);
+    const bool stored = !this->value(key).has_value();
+    if (stored) store(key, value);
+    release(key, true);
+    return stored;
+  }
+  std::optional<int> remove(int key) {
+    if (!slots_.contains(key)) return std::nullopt;
+    acquire(key, Use::quiet);
+    const std::optional<int> previous = take(key);
+    release(key);
+    return previous;
+  }
+
+  // -- The whole ---------------------------------------------------------------------------------
+
+  std::optional<KeyAndValue> pop() {
+    const std::size_t start = next_to_pop_++;
+    for (std::size_t i = 0; i < shards_.size(); ++i) {
+      for (const int key : shards_[(start + i) % shards_.size()].order) {
+        if (held(key)) continue;
+        const KeyAndValue popped(key, value(key).value());
+        erase(key);
+        return popped;
+      }
+    }
+    return std::nullopt;
+  }
+
+  void set_max_size(std::size_t max_size) {
+    divide_bound(max_size);
+    for (Shard& shard : shards_) shrink(shard, std::nullopt);
+  }
+  void set_max_evict(std::size_t max_evict) { max_evict_ = max_evict; }
+
+ private:
+  struct Slot {
+    std::optional<int> value;
+    int since = 0;
+    bool held = false;
+    bool evicts_on_release = false;  // eviction met it while it was held
+    std::list<int>::iterator place;
+  };
+  struct Shard {
+    std::list<int> order;  // the least recently used key first
+    std::size_t bound = 0;
+  };
+
+  Shard& shard_of(int key) { return shards_[shard_of_[static_cast<std::size_t>(key)]]; }
+
+  void erase(int key) {
+    shard_of(key).order.erase(slots_.at(key).place);
+    slots_.erase(key);
+  }
+
+  void divide_bound(std::size_t max_size) {
+    max_size_ = max_size;
+    for (std::size_t i = 0; i < shards_.size(); ++i) {
+      shards_[i].bound = max_size / shards_.size() + (i < max_size % shards_.size() ? 1 : 0);
+    }
+  }
+
+  void shrink(Shard& shard, std::optional<int> keep) {
+    const std::size_t size = shard.order.size();
+    std::size_t excess = size > shard.bound ? std::min(size - shard.bound, max_evict_) : 0;
+    for (auto next = shard.order.begin(); excess != 0 && next != shard.order.end();) {
+      const int key = *next++;
+      Slot& slot = slots_.at(key);
+      if (slot.held) {
+        slot.evicts_on_release = true;
+      } else if (key != keep) {
+        if (has_listener_) evicted_.emplace_back(key, slot.value.value());
+        erase(key);
+        ++stats_.evictions;
+        --excess;
+      }
+    }
+  }
+
+  std::vector<std::size_t> shard_of_;
+  std::vector<Shard> shards_;
+  std::unordered_map<int, Slot> slots_;
+  std::size_t max_size_ = 0;
+  std::size_t max_evict_;
+  bool has_listener_;
+  std::size_t next_to_pop_ = 0;
+  int stored_ = 0;
+  LruStats stats_;
+  std::deque<KeyAndValue> evicted_;
+};
+
+}  // namespace lockmap::fuzz

@@ -1,0 +1,268 @@
+#pragma once
+
+// One input's run: a map, the reference, and the guards that are held from operation to operation.
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <optional>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <lockmap/lockmap.hpp>
+
+#include "bytes.hpp"
+#include "model.hpp"
+#include "require.hpp"
+#include "test_access.hpp"
+#include "types.hpp"
+
+namespace lockmap::fuzz {
+
+template <class Types_, bool lru_>
+class Session {
+ public:
+  using Types = Types_;
+  using Key = typename Types::Key;
+  using Value = typename Types::Value;
+  using Hash = typename Types::Hash;
+  using Map = std::conditional_t<lru_, LruLockMap<Key, Value, Hash, default_equal<Key>>,
+                                 LockMap<Key, Value, Hash, default_equal<Key>>>;
+  using Entry = typename Map::Entry;
+  using Batch = typename Map::Batch;
+  static constexpr bool lru = lru_;
+
+  struct Guard {
+    int key;
+    Entry entry;
+  };
+  // `keys` is what each entry holds; nothing once it was moved from or unlocked.
+  struct HeldBatch {
+    std::vector<std::optional<int>> keys;
+    Batch batch;
+  };
+  struct EntryRef {
+    int key;
+    Entry* entry;
+  };
+
+  explicit Session(Bytes& input)
+      : bytes(input),
+        key_count_(8 << bytes.below(4)),
+        has_listener_(lru && bytes.below(2) == 1),
+        max_evict_is_set_(lru && bytes.one_in(4)),
+        shards_and_end_(bytes.below(8)),
+        map(make_map(bytes.below(16))),
+        model(model_setup()) {}
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session() = default;
+
+  // -- Choices -----------------------------------------------------------------------------------
+
+  // Or else the map dies with the values that it has.
+  [[nodiscard]] bool drains() const { return lru && shards_and_end_ < 4; }
+  [[nodiscard]] int key_count() const { return key_count_; }
+  int pick_key() { return bytes.below(key_count_); }
+  // Every value that is stored is another one.
+  int next_number() { return ++last_number_; }
+  static Value make_value(int number) { return static_cast<Value>(number); }
+
+  std::optional<EntryRef> pick_entry() {
+    std::vector<EntryRef> all;
+    for (Guard& guard : guards) all.push_back({guard.key, &guard.entry});
+    for (HeldBatch& held : batches) {
+      for (std::size_t i = 0; i < held.keys.size(); ++i) {
+        if (held.keys[i].has_value()) all.push_back({*held.keys[i], &held.batch[i]});
+      }
+    }
+    if (all.empty()) return std::nullopt;
+    return all[pick_index(all)];
+  }
+  template <class Container>
+  std::size_t pick_index(const Container& container) {
+    return static_cast<std::size_t>(bytes.below(static_cast<int>(container.size())));
+  }
+
+  // For callbacks, which may use other keys: perhaps a few operations. What they evict is told to
+  // the listener before what their caller evicted.
+  void nested() {
+    if (depth_ == 2 || !bytes.one_in(2)) return;
+    ++depth_;
+    const auto pending = std::exchange(model.evicted(), {});
+    (*nested_operation)(*this);
+    require(model.evicted().empty(), "an eviction that the listener did not see");
+    model.evicted() = pending;
+    --depth_;
+  }
+  // Runs an operation during which the listener may use the map: one that is over, for the
+  // reference, before the listener is called.
+  void with_nested_listener(auto operation) {
+    // Where moves may throw, an insertion holds its key until after the listener's calls.
+    listener_nests_ = std::is_nothrow_move_constructible_v<Value>;
+    operation();
+    listener_nests_ = false;
+  }
+
+  // -- Comparisons -------------------------------------------------------------------------------
+
+  static void require_same(const std::optional<Value>& found, const std::optional<int>& expected) {
+    require(found.has_value() == expected.has_value(), "a value is there, or not, unexpectedly");
+    require(!found.has_value() || number_of(*found) == *expected, "another value than expected");
+  }
+
+  template <class F>
+  static void require_deadlock(F f) {
+    try {
+      static_cast<void>(f());
+    } catch (const std::system_error& error) {
+      require(error.code() == std::errc::resource_deadlock_would_occur, "another error");
+      return;
+    }
+    fail("no error where the calling thread holds the key");
+  }
+
+  static void require_entry(const EntryRef& held, const std::optional<int>& expected) {
+    Entry& entry = *held.entry;
+    const Entry& constant = entry;
+    require(Types::number_of_key(constant.key()) == held.key, "an entry of another key");
+    require(constant.has_value() == expected.has_value(), "an entry's has_value()");
+    require((entry.get() != nullptr) == expected.has_value(), "an entry's get()");
+    require(constant.get() == entry.get(), "an entry's get() const");
+    require(number_of(constant.value_or(make_value(-2))) == expected.value_or(-2),
+            "an entry's value_or()");
+    if (expected.has_value()) {
+      require(number_of(*constant) == *expected, "an entry's value");
+      require(&entry.value() == entry.get() && &constant.value() == entry.get() &&
+                  &*entry == entry.get() && entry.operator->() == entry.get() &&
+                  constant.operator->() == entry.get(),
+              "an entry's ways to its value");
+    } else {
+      require_no_value(entry);
+      require_no_value(constant);
+    }
+  }
+
+  std::optional<Value> quiet_get(int key) const {
+    if constexpr (lru) {
+      return map.peek(Types::lookup(key));
+    } else {
+      return map.get(Types::lookup(key));
+    }
+  }
+
+  // After every operation.
+  void compare_counts() {
+    require(map.size() == model.size(), "size()");
+    require(map.empty() == (model.size() == 0), "empty()");
+    require(model.evicted().empty(), "an eviction that the listener did not see");
+    if constexpr (lru) {
+      const LruStats stats = map.stats();
+      const LruStats& expected = model.stats();
+      require(stats.hits == expected.hits, "stats().hits");
+      require(stats.misses == expected.misses, "stats().misses");
+      require(stats.insertions == expected.insertions, "stats().insertions");
+      require(stats.evictions == expected.evictions, "stats().evictions");
+      require(map.max_size() == model.max_size(), "max_size()");
+      require(max_evict_is_set_ || model.any_held() || map.size() <= map.max_size(),
+              "over the bound, and no key is held");
+    }
+  }
+
+  void compare_all() {
+    compare_counts();
+    for (int key = 0; key < key_count_; ++key) {
+      if (!model.held(key)) require_same(quiet_get(key), model.value(key));
+    }
+    for (Guard& guard : guards) require_entry({guard.key, &guard.entry}, model.value(guard.key));
+    require(detail::TestAccess::node_count(map) == model.key_count(), "keys without use");
+    if constexpr (lru) compare_order();
+    detail::TestAccess::check_invariants(map);
+  }
+
+  void max_evict_was_set() { max_evict_is_set_ = true; }
+
+ private:
+  void compare_order() const {
+    std::vector<std::list<int>> order(map.shard_count());
+    detail::TestAccess::visit_order(map, [&order](std::size_t shard, const Key& key) {
+      order[shard].push_back(Types::number_of_key(key));
+    });
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      require(order[i] == model.order(i), "another order");
+    }
+  }
+
+  template <class E>
+  static void require_no_value(E& entry) {
+    try {
+      static_cast<void>(entry.value());
+    } catch (const std::bad_optional_access&) {
+      return;
+    }
+    fail("value() where there is none");
+  }
+
+  Map make_map(int more) {
+    const std::size_t shard_count = static_cast<std::size_t>(shards_and_end_ % 4) + 1;
+    const std::size_t capacity = more % 2 == 0 ? 0 : 32;
+    if constexpr (lru) {
+      const LruOptions options{.max_size = static_cast<std::size_t>(more) + 1,
+                               .initial_capacity = capacity,
+                               .shard_count = shard_count,
+                               .max_evict = max_evict_is_set_ ? 1 : unlimited};
+      if (!has_listener_) return Map(options);
+      return Map(options, [this](const Key& key, Value& value) { on_evicted(key, value); });
+    } else {
+      return Map(Options{.initial_capacity = capacity, .shard_count = shard_count});
+    }
+  }
+
+  Model::Setup model_setup() {
+    const detail::Keys<Key, Hash, default_equal<Key>> keys{};
+    Model::Setup setup{.shard_of = {},
+                       .shard_count = map.shard_count(),
+                       .max_size = unlimited,
+                       .max_evict = max_evict_is_set_ ? 1 : unlimited,
+                       .has_listener = has_listener_};
+    for (int key = 0; key < key_count_; ++key) {
+      const Key as_key = Types::key(key);
+      setup.shard_of.push_back(detail::shard_index(keys.hash_of(as_key), map.shard_count()));
+    }
+    if constexpr (lru) setup.max_size = map.max_size();
+    return setup;
+  }
+
+  void on_evicted(const Key& key, Value& value) {
+    require(!model.evicted().empty(), "an eviction too many");
+    const auto expected = model.evicted().front();
+    model.evicted().pop_front();
+    require(Types::number_of_key(key) == expected.first, "another key was evicted");
+    require(number_of(value) == expected.second, "an evicted value is another");
+    if (listener_nests_) nested();
+  }
+
+ public:
+  Bytes& bytes;
+
+ private:
+  int key_count_;
+  bool has_listener_;
+  bool max_evict_is_set_;
+  int shards_and_end_;
+  bool listener_nests_ = false;
+  int depth_ = 0;
+  int last_number_ = 0;
+
+ public:
+  Map map;
+  Model model;
+  // They die before the map.
+  std::vector<Guard> guards;
+  std::vector<HeldBatch> batches;
+  void (*nested_operation)(Session&) = nullptr;
+};
+
+}  // namespace lockmap::fuzz
