@@ -1,0 +1,82 @@
+// What the other tests of exceptions do not come to: a value that is lost because it cannot be moved
+// back either, and how keys are named in messages.
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "maps.hpp"
+#include "throw_on.hpp"
+#include "tracked.hpp"
+
+namespace lockmap {
+namespace {
+
+using test::Injected;
+using test::make_map;
+using test::MapOf;
+using test::MoveOnly;
+
+template <class Family>
+class RareExceptionsTest : public testing::Test {};
+TYPED_TEST_SUITE(RareExceptionsTest, test::MapFamilies, test::FamilyNames);
+
+// Throws from every move of any instance once `moves_left` of them have been made.
+struct Brittle {
+  explicit Brittle(int start) : number(start) {}
+  Brittle(Brittle&& other) : number(other.number) {
+    if (moves_left-- <= 0) throw Injected();
+  }
+
+  static inline int moves_left = 0;
+  int number;
+};
+
+TYPED_TEST(RareExceptionsTest, AValueThatCannotBeMovedBackIsLostAndNotCounted) {
+  auto map = make_map<MapOf<TypeParam, int, Brittle>>();
+  {
+    auto entry = map.entry(1);
+    entry.emplace(10);
+    EXPECT_EQ(map.size(), 1U);
+    Brittle next(20);
+    // Into the argument, and the previous value out; then the next one in, and the previous back.
+    Brittle::moves_left = 2;
+    EXPECT_THROW(std::ignore = entry.insert(std::move(next)), Injected);
+    EXPECT_EQ(Brittle::moves_left, -2);
+    EXPECT_FALSE(entry.has_value());
+    EXPECT_EQ(map.size(), 0U);
+  }
+  test::expect_quiet(map);
+}
+
+template <class Batch, class Key>
+std::string message_of_at(Batch& batch, const Key& key) {
+  try {
+    std::ignore = batch.at(key);
+  } catch (const std::out_of_range& error) {
+    return error.what();
+  }
+  return {};
+}
+
+TYPED_TEST(RareExceptionsTest, AtNamesTheKeyIfItHasAText) {
+  auto by_text = make_map<MapOf<TypeParam, std::string, int>>();
+  auto texts = by_text.batch_lock({"a"});
+  EXPECT_EQ(message_of_at(texts, "b"), "lockmap: Batch::at: key \"b\" is not in the batch");
+
+  auto by_number = make_map<MapOf<TypeParam, int, int>>();
+  auto numbers = by_number.batch_lock({1});
+  EXPECT_EQ(message_of_at(numbers, 2), "lockmap: Batch::at: key 2 is not in the batch");
+
+  auto by_other = make_map<MapOf<TypeParam, MoveOnly, int>>();
+  auto others = by_other.batch_lock(std::array{1});
+  EXPECT_EQ(message_of_at(others, MoveOnly(2)),
+            "lockmap: Batch::at: key (of a type that has no text) is not in the batch");
+}
+
+}  // namespace
+}  // namespace lockmap
