@@ -47,7 +47,7 @@ endfunction()
 
 function(vcpkg_cmake_config_fixup)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "CONFIG_PATH" "")
-  file(RENAME ${CURRENT_PACKAGES_DIR}/${arg_CONFIG_PATH} ${CURRENT_PACKAGES_DIR}/share/lockmap)
+  file(COPY ${CURRENT_PACKAGES_DIR}/${arg_CONFIG_PATH} DESTINATION ${CURRENT_PACKAGES_DIR}/share)
   file(REMOVE_RECURSE ${CURRENT_PACKAGES_DIR}/share/cmake)
 endfunction()
 
@@ -69,11 +69,11 @@ file(
   RELATIVE ${CURRENT_PACKAGES_DIR}
   ${CURRENT_PACKAGES_DIR}/*/* ${CURRENT_PACKAGES_DIR}/share/lockmap/*)
 list(JOIN installed " " installed)
-set(wanted "include/lockmap share/lockmap share/lockmap/copyright")
+set(wanted "include/lockmap share/lockmap share/lockmap/copyright share/lockmap/lockmap.natvis")
 foreach(part IN ITEMS Config ConfigVersion Targets)
   string(APPEND wanted " share/lockmap/lockmap${part}.cmake")
 endforeach()
-string(APPEND wanted " share/pkgconfig")
+string(APPEND wanted " share/lockmap/lockmap_gdb.py share/pkgconfig")
 if(NOT installed STREQUAL wanted)
   message(FATAL_ERROR "the port installs ${installed}")
 endif()
