@@ -83,16 +83,17 @@ namespace lockmap::detail {
 //
 // After a release the thread never touches the node again.
 //
-// Atomic read-modify-writes of an uncontended operation, by code path. Locking and unlocking the
-// shard mutex are one each.
+// Atomic read-modify-writes of an uncontended operation, by code path. Locking the shard mutex is
+// one, unlocking it is a store. A reading section is one as well, or, if the mutex is biased, a
+// seq_cst store to a line of the thread's own instead, which x86 makes an exchange.
 //
-//   2  get, insert, remove and get_or_insert_with of a value that is copied in place (see below);
-//      insert of a new key; contains; try_insert; whatever meets an absent key and stores nothing
-//   3  a guard taken and released, of a key that has a value then; so also get, and insert over an
-//      old value, of all other values; remove of those: the third gives the node back to its slab
+//   1  get of a value that is copied in place (see below), contains, peek; insert, remove and
+//      get_or_insert_with of such a value; insert of a new key; try_insert; whatever meets an absent
+//      key and stores nothing
+//   2  a guard taken and released; so also get, and insert over an old value, of all other values;
+//      remove of those: the second gives the node back to its slab
 //   +1 for a value that a guard stores where there was none, or removes (it counts in `size`)
-//   +1 for a guard that leaves no value: the node is removed under the shard mutex, instead of the
-//      compare-exchange; +2 if the key is not trivially destructible
+//   +1 for a guard that leaves no value, if the key is not trivially destructible
 
 // A value that is copied and replaced under the shard mutex (I6) rather than under its key's lock.
 template <class Value>
