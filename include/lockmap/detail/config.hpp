@@ -65,6 +65,13 @@ inline void cpu_pause() noexcept {
 #endif
 }
 
+// Begins to fetch a cache line; never faults, whatever the address is.
+inline void prefetch_for_writing([[maybe_unused]] const void* address) noexcept {
+#if defined(__GNUC__) || defined(__clang__)
+  __builtin_prefetch(address, 1);
+#endif
+}
+
 // Under AddressSanitizer, makes every access to [begin, begin + size) an error until it is
 // unpoisoned.
 inline void poison([[maybe_unused]] const void* begin, [[maybe_unused]] std::size_t size) noexcept {

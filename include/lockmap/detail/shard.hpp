@@ -372,7 +372,9 @@ class alignas(cache_line) Shard {
   // -- The shard as a whole ----------------------------------------------------------------------
 
   void reserve(std::size_t keys) {
-    if (keys != 0) grow(keys);
+    if (keys == 0) return;
+    rebuild_table(keys);
+    slab_.grow(keys);
   }
 
   [[nodiscard]] std::uint64_t size() const noexcept { return values_.load(); }
@@ -454,14 +456,11 @@ class alignas(cache_line) Shard {
   // throws; then nothing has changed.
   LOCKMAP_NOINLINE void make_room() {
     slab_.append_given_back();
-    if (!slab_.has_room()) grow(slab_.increment());
-  }
-
-  // By `count` nodes. The table first: it has room for all nodes of the slab at any time, so only
-  // the slab needs to be asked.
-  void grow(std::size_t count) {
-    const std::size_t capacity = slab_.capacity() + count;
-    if (capacity > table_limit_) rebuild_table(capacity);
+    if (slab_.has_room()) return;
+    // The table first: it has room for all nodes of the slab at any time, so only the slab needs to
+    // be asked.
+    const std::size_t count = slab_.increment();
+    if (slab_.capacity() + count > table_limit_) rebuild_table(slab_.capacity() + count);
     slab_.grow(count);
   }
 
@@ -476,7 +475,13 @@ class alignas(cache_line) Shard {
     Table& table = *std::construct_at(std::addressof(storage.table), 0, table_.hash_function(),
                                       table_.key_eq(), table_.get_allocator());
     table.reserve(std::max<std::size_t>(keys + keys / 6 + 8, 24));
-    for (Node* const node : table_) table.insert(node);
+    // In the order of memory: hashes are in the nodes, and reading those at random would cost more
+    // than the rest.
+    Walk walk;
+    Node* node = nullptr;
+    for (Step step{}; (step = slab_.step(walk, node)) != Step::end;) {
+      if (step == Step::node) table.insert(node);
+    }
     table.swap(table_);
     std::destroy_at(std::addressof(table));
     table_limit_ = (table_.capacity() - 8) * 3 / 4;

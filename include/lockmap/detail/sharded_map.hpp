@@ -142,18 +142,20 @@ class ShardedMap {
       const Node* const node = shard.find(section, probe);
       if (node == nullptr) return false;
       if (!Shard::is_pinned(*node)) return true;  // has a value, then (I4)
+    } else {
+      Section section(shard);
+      Node* const node = shard.find(section, probe);
+      if (node == nullptr) {
+        shard.miss(section, Touch::lookup);
+        return false;
+      }
+      if (!Shard::is_pinned(*node)) {
+        shard.touch(section, *node, Touch::lookup, true);
+        return true;
+      }
     }
-    Section section(shard);
-    Node* const node = shard.find(section, probe);
-    if (node == nullptr) {
-      shard.miss(section, Touch::lookup);
-      return false;
-    }
-    if (!Shard::is_pinned(*node)) {  // has a value, then (I4)
-      shard.touch(section, *node, Touch::lookup, true);
-      return true;
-    }
-    return lock(shard, section, {node}, Touch::lookup).has_value();
+    const std::optional<Entry> entry = lock_existing(shard, probe, Touch::lookup);
+    return entry.has_value() && entry->has_value();
   }
 
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
@@ -383,22 +385,43 @@ class ShardedMap {
       const Node* const node = shard.find(section, probe);
       if (node == nullptr) return std::nullopt;
       if (!Shard::is_pinned(*node)) return node->value;
+    } else if constexpr (copied_in_place<Value>) {
+      Section section(shard);
+      Node* const node = shard.find(section, probe);
+      if (node == nullptr) {
+        shard.miss(section, touch);
+        return std::nullopt;
+      }
+      if (!Shard::is_pinned(*node)) {
+        shard.touch(section, *node, touch, true);
+        return node->value;
+      }
     }
+    return locked_copy(shard, probe, touch);
+  }
+
+  // Not inlined, so that what is before it is.
+  template <class T>
+  [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Value> locked_copy(Shard& shard,
+                                                                         const Probe<T>& probe,
+                                                                         Touch touch) {
+    const std::optional<Entry> entry = lock_existing(shard, probe, touch);
+    if (!entry.has_value() || !entry->has_value()) return std::nullopt;
+    return **entry;
+  }
+
+  // Locks a key if it has a node, waiting as long as it takes.
+  template <class T>
+  [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Entry> lock_existing(Shard& shard,
+                                                                           const Probe<T>& probe,
+                                                                           Touch touch) {
     Section section(shard);
     Node* const node = shard.find(section, probe);
     if (node == nullptr) {
       shard.miss(section, touch);
       return std::nullopt;
     }
-    if constexpr (copied_in_place<Value>) {
-      if (!Shard::is_pinned(*node)) {
-        shard.touch(section, *node, touch, true);
-        return node->value;
-      }
-    }
-    const Entry entry = lock(shard, section, {node}, touch);
-    if (!entry.has_value()) return std::nullopt;
-    return *entry;
+    return lock(shard, section, {node}, touch, NoDeadline{});
   }
 
   // Locks the key of a node, evicts if the node was made for it, and leaves the section in any

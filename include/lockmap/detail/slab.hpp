@@ -73,7 +73,9 @@ class Slab {
   [[nodiscard]] Node* take() noexcept {
     --available_;
     if (unused_ != nullptr) return std::exchange(unused_, unused_->next);
-    return std::construct_at(fresh_++);
+    Node* const node = std::construct_at(fresh_++);
+    prefetch_for_writing(fresh_);  // memory that was never touched would be waited for next time
+    return node;
   }
 
   // Precondition, also of `give_back`: the key and the value are destroyed, the state word is 0.
