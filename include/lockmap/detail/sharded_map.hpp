@@ -230,7 +230,11 @@ class ShardedMap {
 
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] Entry entry(Q&& key) {
-    return *lock_entry(std::forward<Q>(key), NoDeadline{});
+    auto probe = keys_.probe(std::forward<Q>(key));
+    Shard& shard = shard_of(probe.hash);
+    Section section(shard);
+    const Found found = find_or_make(shard, section, probe, std::forward<Q>(key));
+    return lock(shard, section, found, Touch::use);
   }
 
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
@@ -421,28 +425,34 @@ class ShardedMap {
       shard.miss(section, touch);
       return std::nullopt;
     }
-    return lock(shard, section, {node}, touch, NoDeadline{});
+    return lock(shard, section, {node}, touch);
   }
 
   // Locks the key of a node, evicts if the node was made for it, and leaves the section in any
-  // case: neither the entry nor others of the caller may be released inside. Empty if the deadline
-  // was too early.
+  // case: neither the entry nor others of the caller may be released inside. Without a node if the
+  // deadline was too early.
+  template <class D>
+  [[nodiscard]] static Lock lock_found(Shard& shard, Section& section, Found found, Touch touch,
+                                       const D& deadline) {
+    const Lock lock = shard.lock_if_free(section, found, touch);
+    if (lock.node == nullptr) [[unlikely]] {
+      // Never a node that was just made: nobody else knows of it.
+      return shard.lock_key(std::move(section), *found.node, touch, deadline);
+    }
+    if (found.made) shard.shrink(section, found.node);
+    section.leave();
+    return lock;
+  }
+
+  [[nodiscard]] static Entry lock(Shard& shard, Section& section, Found found, Touch touch) {
+    return Entry(shard, lock_found(shard, section, found, touch, NoDeadline{}));
+  }
   template <class D>
   [[nodiscard]] static std::optional<Entry> lock(Shard& shard, Section& section, Found found,
                                                  Touch touch, const D& deadline) {
-    Lock lock = shard.lock_if_free(section, found, touch);
-    if (lock.node != nullptr) [[likely]] {
-      if (found.made) shard.shrink(section, found.node);
-      section.leave();
-    } else {
-      // Never a node that was just made: nobody else knows of it.
-      lock = shard.lock_key(std::move(section), *found.node, touch, deadline);
-      if (lock.node == nullptr) return std::nullopt;
-    }
+    const Lock lock = lock_found(shard, section, found, touch, deadline);
+    if (lock.node == nullptr) return std::nullopt;
     return Entry(shard, lock);
-  }
-  [[nodiscard]] static Entry lock(Shard& shard, Section& section, Found found, Touch touch) {
-    return *lock(shard, section, found, touch, NoDeadline{});
   }
 
   // Moves the least recently used key of the shard that nobody holds or waits for to `popped`, with
