@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Counts the instructions of lockmap's operations with callgrind. They are the same in every run, on
-# a busy machine too, so they tell what a time cannot.
+# Counts the instructions of lockmap's operations with callgrind, and how many of them are atomic
+# read-modify-writes (on x86). They are the same in every run, on a busy machine too, so they tell
+# what a time cannot.
 #
 #   bench/instructions.sh PROGRAM            prints them beside the committed figures, and fails if
-#                                            an operation takes over 10% more
+#                                            an operation takes over 10% more, or one atomic more
 #   bench/instructions.sh --update PROGRAM   makes them the committed figures
 #
 # PROGRAM is `instructions` in a build with the preset `bench`. The figures, instructions.txt, are
@@ -23,20 +24,38 @@ program=$1
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# The instructions of one run in all.
+# Where the program has atomic read-modify-writes: an exchange with memory is one without a prefix.
+objdump -d --no-show-raw-insn "$program" |
+  awk '/\tlock |\txchg .*\(/ { sub(":", "", $1); print "0x" $1 }' > "$scratch/atomics"
+
+# The instructions of one run in all, and the atomic ones.
 total() {
-  valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$1" "$2" 2>&1 |
-    sed -n 's/^==[0-9]*== Collected : \([0-9]*\)$/\1/p'
+  valgrind --tool=callgrind --dump-instr=yes --compress-pos=no --compress-strings=no \
+    --callgrind-out-file="$scratch/profile" "$program" "$1" "$2" > /dev/null 2>&1
+  awk -v program="$(realpath "$program")" '
+    NR == FNR { atomic[$1]; next }
+    /^summary: / { instructions = $2 }
+    /^ob=/ { ours = substr($0, 4) == program }
+    # The next line has the cost of what was called.
+    /^calls=/ { getline; next }
+    ours && $1 in atomic { atomics += $3 }
+    END { print instructions, atomics + 0 }' "$scratch/atomics" "$scratch/profile"
 }
 
 # Twice as many calls cost so much more: what comes before and after the calls cancels out.
 calls=20000
-compiler=$(strings -a "$program" | grep -m 1 '^GCC: \|^clang version' || echo unknown)
+compiler=$(strings -a "$program" | awk '
+  /^GCC: / && name == "" { name = "GCC " int($NF) }
+  /^clang version / { name = "clang " int($3) }
+  /^Debian clang version / { name = "clang " int($4) }
+  END { print name == "" ? "unknown" : name }')
 echo "# $compiler" > "$scratch/counted"
 for operation in $("$program" --list); do
-  once=$(total "$operation" $calls)
-  twice=$(total "$operation" $((2 * calls)))
-  echo "$operation $(((twice - once + calls / 2) / calls))" >> "$scratch/counted"
+  { total "$operation" $calls; total "$operation" $((2 * calls)); } |
+    awk -v operation="$operation" -v calls=$calls '
+      { instructions = $1 - instructions; atomics = $2 - atomics }
+      END { printf "%s %.0f %.0f\n", operation, instructions / calls, atomics / calls }' \
+      >> "$scratch/counted"
 done
 
 if $update; then
@@ -51,8 +70,11 @@ if [ "$(head -n 1 "$figures")" != "# $compiler" ]; then
 fi
 awk '
   /^#/ { next }
-  NR == FNR { committed[$1] = $2; next }
-  { worse = !($1 in committed) || $2 > 1.1 * committed[$1]
+  NR == FNR { instructions[$1] = $2; atomics[$1] = $3; next }
+  {
+    worse = !($1 in atomics) || $2 > 1.1 * instructions[$1] || $3 > atomics[$1]
     failed += worse
-    printf "%-20s %5d instructions, committed %5d%s\n", $1, $2, committed[$1], worse ? "  TOO MANY" : "" }
+    printf "%-18s %5d instructions (committed: %5d), %2d atomic (%2d)%s\n", $1, $2,
+           instructions[$1], $3, atomics[$1], worse ? "  TOO MANY" : ""
+  }
   END { exit failed != 0 }' "$figures" "$scratch/counted"

@@ -89,8 +89,17 @@ class World {
 
   // The operation has taken a key other than its target out of the map.
   void note_removed(int key) { removed_.push_back(key); }
-  // What it has made is stored, and stays if there is a fault.
-  void note_stored() { stored_ = true; }
+  // What it stores: once made, that stays in spite of a fault. Without a name for it, for compilers
+  // do not agree on which named results are moved.
+  Value make_stored() {
+    stored_ = true;
+    try {
+      return Value(new_number);
+    } catch (...) {
+      stored_ = false;
+      throw;
+    }
+  }
 
   // A returned copy of the value that the target had.
   void expect_old(const std::optional<Value>& value) const { expect_value(value, old_number()); }

@@ -28,9 +28,7 @@ template <class World>
 auto faulty_maker(World& world) {
   return [&world] {
     FaultInjector::step(Step::callback);
-    typename World::ValueType made(new_number);
-    world.note_stored();
-    return made;
+    return world.make_stored();
   };
 }
 

@@ -540,6 +540,22 @@ TEST_F(DeadlockAcrossMapsTest, EqualKeysOfDifferentMapsAreDifferentKeys) {
   EXPECT_EQ(cache_.get(2), std::nullopt);
 }
 
+// The graph alone, for a moment that threads meet too seldom: handed the key, not awake yet.
+TEST(WaitGraphTest, AThreadThatWasHandedItsKeyIsNotWaiting) {
+  using detail::State;
+  // Threads that there are not.
+  constexpr detail::ThreadId first_holder = detail::ThreadId{1} << 30U;
+  constexpr detail::ThreadId woken = first_holder + 1;
+  constexpr detail::ThreadId other = first_holder + 2;
+  detail::StateWord word;
+  word.store(State::of_sole_holder(first_holder, false), std::memory_order_release);
+  const detail::WaitGraph::Edge edge(woken, word);
+  EXPECT_EQ(edge.cycle_length(), 0U);
+  word.store(State::of_sole_holder(woken, false), std::memory_order_release);
+  const detail::WaitGraph::Edge waits_for_woken(other, word);
+  EXPECT_EQ(waits_for_woken.cycle_length(), 0U);
+}
+
 // Acquisitions nested in one order never meet a cycle, so whatever throws is a false alarm.
 TEST(DeadlockFalseAlarmTest, AMillionNestedAcquisitionsInOneOrder) {
   constexpr int threads = 8;
