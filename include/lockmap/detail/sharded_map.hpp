@@ -285,21 +285,25 @@ class ShardedMap {
 
   template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(Range&& keys, Less less = {}) {
-    return *lock_batch(std::forward<Range>(keys), less, NoDeadline{});
+    Batch batch(keys_);
+    (void)lock_batch(batch, std::forward<Range>(keys), less, NoDeadline{});
+    return batch;
   }
   template <class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(std::initializer_list<Key> keys, Less less = {}) {
-    return *lock_batch(keys, less, NoDeadline{});
+    return batch_lock<const std::initializer_list<Key>&>(keys, std::move(less));
   }
 
   template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock(Range&& keys, Less less = {}) {
-    return lock_batch(std::forward<Range>(keys), less, Immediately{});
+    std::optional<Batch> batch(Batch{keys_});
+    if (!lock_batch(*batch, std::forward<Range>(keys), less, Immediately{})) batch.reset();
+    return batch;
   }
   template <class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock(std::initializer_list<Key> keys,
                                                     Less less = {}) {
-    return lock_batch(keys, less, Immediately{});
+    return try_batch_lock<const std::initializer_list<Key>&>(keys, std::move(less));
   }
 
   // -- All keys ----------------------------------------------------------------------------------
@@ -525,9 +529,9 @@ class ShardedMap {
   template <class T>
   using Few = absl::InlinedVector<T, 8>;
 
-  // Empty if the deadline was too early for one of the keys.
+  // Adds guards of all keys to an empty batch. False if the deadline was too early for one of them.
   template <class Range, class Less, class D>
-  [[nodiscard]] std::optional<Batch> lock_batch(Range&& range, Less& less, const D& deadline) {
+  [[nodiscard]] bool lock_batch(Batch& batch, Range&& range, Less& less, const D& deadline) {
     Few<Probe<Key>> keys;
     if constexpr (std::ranges::sized_range<Range>) keys.reserve(std::ranges::size(range));
     for (auto&& element : range) {
@@ -535,22 +539,18 @@ class ShardedMap {
       const std::uint64_t hash = keys_.hash_of(key);
       keys.push_back({std::move(key), hash});
     }
-    std::optional<Batch> batch(Batch{keys_});
-    batch->entries_.reserve(keys.size());
+    batch.entries_.reserve(keys.size());
     for (Probe<Key>* const probe : sorted(keys, less)) {
       Shard& shard = shard_of(probe->hash);
       Section section(shard);
       const Found found = shard.find_or_make(section, *probe, std::move(probe->key));
       // Duplicates are neighbours, unless KeyEqual is coarser than the order.
-      if (Shard::is_held_by_this_thread(*found.node) && batch->holds(*found.node)) continue;
-      std::optional<Entry> entry = lock(shard, section, found, Touch::use, deadline);
-      if (!entry.has_value()) {
-        batch.reset();
-        break;
-      }
-      batch->entries_.push_back(*std::move(entry));
+      if (Shard::is_held_by_this_thread(*found.node) && batch.holds(*found.node)) continue;
+      const Lock lock = lock_found(shard, section, found, Touch::use, deadline);
+      if (lock.node == nullptr) return false;
+      batch.entries_.push_back(Entry(shard, lock));
     }
-    return batch;
+    return true;
   }
 
   // The keys of a batch in the order in which they are to be locked. Pointers, so that keys need
