@@ -537,6 +537,7 @@ class ShardedMap {
     for (auto&& element : range) {
       Key key(std::forward<decltype(element)>(element));
       const std::uint64_t hash = keys_.hash_of(key);
+      prefetch_for_writing(&shard_of(hash));  // the misses of all keys at once
       keys.push_back({std::move(key), hash});
     }
     batch.entries_.reserve(keys.size());
