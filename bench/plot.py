@@ -1,28 +1,34 @@
 #!/usr/bin/env python3
-"""Draws the results of compare_bench (--json FILE) as an SVG bar chart, a panel for each workload."""
+"""Draws the ratios that compare_bench has measured (--json FILE) as an SVG bar chart, a panel for each
+workload: how many times as long as lockmap the peers take."""
 
 import argparse
 import collections
 import json
-import statistics
 import sys
 
 import matplotlib
 
 matplotlib.use("Agg")
 matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text
+matplotlib.rcParams["font.sans-serif"] = ["DejaVu Sans"]  # not a list of fallbacks in each text
 matplotlib.rcParams["svg.hashsalt"] = "lockmap"  # the same chart gives the same file
 import matplotlib.pyplot as plt  # noqa: E402  (after the choice of the backend)
 
 OWN_COLOUR = "#1f6f8b"  # LockMap, LruLockMap
 PEER_COLOUR = "#b8c4c9"
 COLUMNS = 3
-CUT = 6  # bars longer than so many times the panel's median are cut, so that the others show
+MOST_PEERS = 5
+CUT = 5  # longer bars are cut, so that the others show
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", help="what compare_bench --json wrote")
+    parser.add_argument(
+        "results",
+        nargs="+",
+        help="what compare_bench --json wrote; later files fill in what earlier ones have not met",
+    )
     parser.add_argument("chart", help="the SVG file to write")
     parser.add_argument("--threads", type=int, default=1, help="results of so many threads (1)")
     parser.add_argument(
@@ -42,31 +48,46 @@ def chosen_place(results):
     return slices.most_common(1)[0][0]
 
 
+def read(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError) as error:
+        sys.exit(f"cannot read '{path}': {error}")
+
+
+def has_bar(result):
+    """A peer may have been measured at another place only."""
+    return result["status"] == "measured" and result["ratio"] is not None
+
+
 def draw(axes, workload, results):
-    """One panel: a bar with its quartiles for each peer, the first peer on top."""
-    unit = next(result["unit"] for result in results if result["status"] == "measured")
-    medians = [result["cost"]["median"] for result in results if result["status"] == "measured"]
-    longest = CUT * statistics.median(medians)
+    """One panel: a bar for each peer, its cost divided by lockmap's, with the quartiles."""
+    reference = results[0]["reference"]
     for position, result in enumerate(results):
-        if result["status"] != "measured":
-            text = " blocked" if result["status"] == "blocked" else " -"
-            axes.text(0, position, text, va="center", fontsize=8, color="#666666")
+        if result["peer"] == reference:
+            axes.barh(position, 1, color=OWN_COLOUR)
+            axes.text(1, position, " 1", va="center", fontsize=8)
             continue
-        cost = result["cost"]
-        median = cost["median"]
-        colour = OWN_COLOUR if result["peer"] == result["reference"] else PEER_COLOUR
-        if median > longest:
-            axes.barh(position, longest, color=colour, hatch="//", edgecolor="white")
-            axes.text(longest, position, f" {median:,.0f} (cut)", va="center", fontsize=8)
+        if not has_bar(result):
+            text = "blocked" if result["status"] == "blocked" else "not measured"
+            axes.text(0, position, f" {text}", va="center", fontsize=8, color="#666666")
             continue
-        q1, q3 = cost["q1"], min(cost["q3"], longest)
-        axes.barh(position, median, color=colour, xerr=[[median - q1], [q3 - median]],
+        # The results hold lockmap's cost divided by the peer's.
+        q1, median, q3 = (1 / result["ratio"][name] for name in ("q3", "median", "q1"))
+        if median > CUT:
+            axes.barh(position, CUT, color=PEER_COLOUR, hatch="//", edgecolor="white")
+            axes.text(CUT, position, f" {median:,.0f} (cut)", va="center", fontsize=8)
+            continue
+        axes.barh(position, median, color=PEER_COLOUR,
+                  xerr=[[median - q1], [min(q3, CUT) - median]],
                   error_kw={"ecolor": "#555555", "elinewidth": 1})
-        axes.text(q3, position, f" {median:.3g}", va="center", fontsize=8)
+        # Not across the line at 1.
+        axes.text(max(min(q3, CUT), 1), position, f" {median:.2g}", va="center", fontsize=8)
+    axes.axvline(1, color=OWN_COLOUR, linewidth=0.8)
     axes.set_yticks(range(len(results)), [result["peer"] for result in results], fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(max(len(results), MOST_PEERS) - 0.5, -0.5)  # the first on top, all equally high
     axes.set_title(workload, fontsize=9, loc="left")
-    axes.set_xlabel("bytes per key" if unit == "bytes" else "ns per operation or key", fontsize=8)
     axes.tick_params(axis="x", labelsize=8)
     axes.margins(x=0.2)
     axes.set_xlim(left=0)
@@ -76,15 +97,11 @@ def draw(axes, workload, results):
 
 def main():
     arguments = parse_arguments()
-    try:
-        with open(arguments.results, encoding="utf-8") as file:
-            data = json.load(file)
-    except (OSError, ValueError) as error:
-        sys.exit(f"cannot read '{arguments.results}': {error}")
-
+    runs = [read(path) for path in arguments.results]
     results = [
         result
-        for result in data["results"]
+        for run in runs
+        for result in run["results"]
         if result["threads"] == arguments.threads and arguments.filter in result["workload"]
     ]
     if results:
@@ -93,24 +110,27 @@ def main():
     if not results:
         sys.exit("no results for this choice of threads, place and workloads")
 
-    panels = collections.defaultdict(list)
+    panels = collections.defaultdict(dict)
     for result in results:
-        # A peer without figures may be listed for places that others saw.
-        panels[result["workload"]].append(result)
+        if result["status"] == "none":
+            continue
+        peers = panels[result["workload"]]
+        if result["peer"] not in peers or not has_bar(peers[result["peer"]]):
+            peers[result["peer"]] = result
 
     rows = -(-len(panels) // COLUMNS)
     figure, grid = plt.subplots(rows, COLUMNS, figsize=(5 * COLUMNS, 2.2 * rows), squeeze=False)
     panel_axes = list(grid.flat)
     for axes, (workload, of_workload) in zip(panel_axes, panels.items()):
-        draw(axes, workload, of_workload)
+        draw(axes, workload, list(of_workload.values()))
     for axes in panel_axes[len(panels):]:
         axes.set_visible(False)
 
     threads = f"{arguments.threads} thread" + ("" if arguments.threads == 1 else "s")
     where = "" if place == "-" else f", {place}"
     figure.suptitle(
-        f"{threads}{where}; medians with quartiles, less is better; "
-        f"{data['machine']['processor']}, {data['machine']['compiler']}",
+        f"{threads}{where}; cost divided by lockmap's, medians with quartiles; "
+        f"{runs[0]['machine']['processor']}, {runs[0]['machine']['compiler']}",
         fontsize=10,
     )
     figure.tight_layout(rect=(0, 0, 1, 0.98))
