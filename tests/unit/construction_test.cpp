@@ -125,6 +125,16 @@ TYPED_TEST(ConstructionTest, ShardCountOfZeroMeansADefault) {
   EXPECT_EQ(again.shard_count(), map.shard_count());
 }
 
+template <class Shard>
+constexpr std::size_t size_of_shard(const Entry<Shard>* /*entry*/) {
+  return sizeof(Shard);
+}
+
+TYPED_TEST(ConstructionTest, AnEmptyShardTakesAsMuchAsTheReadmeSays) {
+  constexpr const typename TestFixture::Map::Entry* no_entry = nullptr;
+  EXPECT_LE(size_of_shard(no_entry), test::is_lru<typename TestFixture::Map> ? 384U : 256U);
+}
+
 TYPED_TEST(ConstructionTest, EveryShardCountServesEveryKey) {
   for (std::size_t shards : {1u, 3u, 256u}) {
     auto map = make_map<typename TestFixture::Map>(shards);
