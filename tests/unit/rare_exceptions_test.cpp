@@ -4,11 +4,15 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cstddef>
+#include <functional>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <tuple>
 #include <utility>
 
+#include "counting_allocator.hpp"
 #include "maps.hpp"
 #include "throw_on.hpp"
 #include "tracked.hpp"
@@ -51,6 +55,73 @@ TYPED_TEST(RareExceptionsTest, AValueThatCannotBeMovedBackIsLostAndNotCounted) {
     EXPECT_EQ(map.size(), 0U);
   }
   test::expect_quiet(map);
+}
+
+// Calls `on_end` when it ends. What was moved from has the negative number.
+struct Noisy {
+  explicit Noisy(int start) : number(start) {}
+  Noisy(Noisy&& other) noexcept : number(std::exchange(other.number, -other.number)) {}
+  ~Noisy() {
+    if (on_end) on_end(number);
+  }
+
+  static inline std::function<void(int)> on_end;
+  int number;
+};
+
+// Tries to store a value while there is no memory, which must leave no trace.
+template <class Map>
+void insert_without_memory(Map& map, test::AllocationCount& memory, int key) {
+  const std::size_t limit = std::exchange(memory.limit, 0);
+  bool stored = false;
+  try {
+    map.insert(key, Noisy(0));
+    stored = true;
+  } catch (const std::bad_alloc&) {
+  }
+  memory.limit = limit;
+  EXPECT_EQ(map.contains(key), stored);
+}
+
+template <class Family>
+using NoisyMap = MapOf<Family, int, Noisy, default_hash<int>, default_equal<int>,
+                       test::CountingAllocator<std::pair<const int, Noisy>>>;
+
+template <class Family>
+NoisyMap<Family> make_noisy_map(test::AllocationCount& memory) {
+  using Map = NoisyMap<Family>;
+  return test::make_map_with<Map>(Options{.shard_count = 1}, default_hash<int>{},
+                                  default_equal<int>{}, typename Map::allocator_type(memory));
+}
+
+// The map is cleared while a node is being ended, whose memory the shard keeps.
+TYPED_TEST(RareExceptionsTest, InsertionAfterClearInsideADestructorMayFail) {
+  test::AllocationCount memory;
+  auto map = make_noisy_map<TypeParam>(memory);
+  for (int key = 0; key < 300; ++key) map.insert(key, Noisy(key));
+  Noisy::on_end = [&](int number) {
+    if (number != -5) return;  // what the node of the removed key still has
+    map.clear();
+    insert_without_memory(map, memory, 1000);
+  };
+  map.remove(5);
+  Noisy::on_end = nullptr;
+  map.insert(1001, Noisy(0));
+  EXPECT_TRUE(map.contains(1001));
+  test::expect_quiet(map);
+}
+
+TYPED_TEST(RareExceptionsTest, InsertionWhileTheMapEndsMayFail) {
+  test::AllocationCount memory;
+  {
+    auto map = make_noisy_map<TypeParam>(memory);
+    for (int key = 0; key < 300; ++key) map.insert(key, Noisy(key));
+    Noisy::on_end = [&](int number) {
+      if (number == 5) insert_without_memory(map, memory, 1000);
+    };
+  }
+  Noisy::on_end = nullptr;
+  EXPECT_EQ(memory.bytes, 0U);
 }
 
 template <class Batch, class Key>

@@ -31,7 +31,7 @@ namespace lockmap::detail {
 //     if biased                 (seq_cst):        biased := false                 (seq_cst)
 //       read; slot := none      (release)         for each slot of all threads    (seq_cst):
 //       done                                        wait until it is not this mutex
-//     slot := none                              read and write
+//     slot := none          (release)           read and write
 //   lock the mutex, read, unlock                unlock the mutex
 //
 // B1  A reader that finds the mutex biased after it has announced itself is not overlooked. In the
@@ -158,7 +158,8 @@ class ReaderBiasedMutex {
       if (ReaderSlot* const slot = ReaderSlots::available()) {
         slot->reading.store(this, std::memory_order_seq_cst);
         if (biased_.load(std::memory_order_seq_cst)) return slot;  // B1
-        slot->reading.store(nullptr, std::memory_order_relaxed);
+        // Release, too: a writer that sees this has to see what the thread read before as done.
+        slot->reading.store(nullptr, std::memory_order_release);
       }
     }
     mutex_.lock();

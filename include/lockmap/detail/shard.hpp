@@ -386,12 +386,12 @@ class alignas(cache_line) Shard {
     return slab_.step(walk, node);
   }
 
-  // Gives memory back if the shard has no key left.
+  // Gives memory back if the shard has no key left. The table keeps its room for as long as the slab
+  // has nodes (see `make_room`).
   void release_memory_if_empty(Section& /*section*/) noexcept {
-    if (!table_.empty()) return;
+    if (!table_.empty() || !slab_.release_if_unused()) return;
     Table(0, table_.hash_function(), table_.key_eq(), table_.get_allocator()).swap(table_);
     table_limit_ = 0;
-    slab_.release_if_unused();
   }
 
   // For the end of the map: ends all nodes at once, with the shard mutex free (a value's
@@ -400,13 +400,13 @@ class alignas(cache_line) Shard {
     Node* first = nullptr;
     {
       const Section section(*this);
-      for (Node* const node : table_) {
-        order_.on_erase(*node);
-        node->state.store(State(), std::memory_order_relaxed);
+      values_.add_exclusively(-static_cast<std::int64_t>(table_.size()));
+      // One by one, so that the table keeps its room (see `make_room`).
+      for (Position position = table_.begin(); position != table_.end();) {
+        Node* const node = *position;
+        take_out(position++);
         node->next = std::exchange(first, node);
       }
-      values_.add_exclusively(-static_cast<std::int64_t>(table_.size()));
-      table_.clear();
     }
     if (first != nullptr) end_nodes(first);
     return first != nullptr;

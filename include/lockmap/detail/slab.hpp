@@ -100,10 +100,13 @@ class Slab {
     }
   }
 
-  // Gives all memory back if no node is in use, by a table or by a thread that is ending its use.
-  void release_if_unused() noexcept {
+  // Gives all memory back, and returns true, if no node is in use, by a table or by a thread that is
+  // ending its use.
+  [[nodiscard]] bool release_if_unused() noexcept {
     append_given_back();
-    if (available_ == capacity_) release_chunks();
+    if (available_ != capacity_) return false;
+    release_chunks();
+    return true;
   }
 
   // A walk over the nodes that are in the slab when it begins.
