@@ -72,6 +72,38 @@ TYPED_TEST(WaitingTest, EveryOperationWaitsForTheHolder) {
   }
 }
 
+// Waits for a key when its thread ends.
+template <class Map>
+struct LastWish {
+  ~LastWish() {
+    if (map != nullptr) map->entry(1).or_insert(10);
+  }
+
+  Map* map = nullptr;
+};
+
+TYPED_TEST(WaitingTest, AThreadLocalObjectMayWaitWhenItsThreadEnds) {
+  using Map = typename TestFixture::TestedMap;
+  auto& map = this->map_;
+  Holder<Map> first(map, 1);
+  Holder<Map> second(map, 2);
+  Worker waiter([&map] {
+    // Made before the thread waits, so it ends after what that wait may have made.
+    static thread_local LastWish<Map> last_wish;
+    last_wish.map = &map;
+    map.entry(2).or_insert(20);
+  });
+  this->await_parked(2, 1);
+  second.release();
+  this->await_parked(1, 1);
+  EXPECT_TRUE(waiter.done());
+  first.release();
+  waiter.join();
+  EXPECT_EQ(map.get(1), 10);
+  EXPECT_EQ(map.get(2), 20);
+  expect_quiet(map);
+}
+
 TYPED_TEST(WaitingTest, OperationsOnTheWholeMapWaitForTheHolder) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;

@@ -42,7 +42,8 @@ namespace lockmap::detail {
 //     that was has released the mutex before. A reader that sees `true` sees what they wrote.
 // B3  A slot is in the list of slots before it is first used, and never leaves it: a thread that
 //     ends hands its slot to a later one. So the list grows to the largest number of threads that
-//     ever read at a time, and looking through it needs no lock.
+//     ever read at a time, and looking through it needs no lock. (But a thread that first reads in
+//     the destructor of a pthread key, after those of its thread_local objects, hands on nothing.)
 // B4  A thread has one slot. A reader whose slot is in use (KeyEqual of one map reads another map)
 //     takes the mutex, as does one that has none (no memory, or its thread is ending).
 

@@ -3,9 +3,12 @@
 #ifndef LOCKMAP_DETAIL_WAITER_HPP
 #define LOCKMAP_DETAIL_WAITER_HPP
 
+#include <array>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <mutex>
+#include <new>
 #include <ratio>
 
 #include "lockmap/detail/config.hpp"
@@ -50,9 +53,12 @@ struct Parker {
   std::mutex mutex;
   std::condition_variable condition;
 
+  // Never destroyed: destructors of thread_local objects that come later may wait for keys, too.
   [[nodiscard]] static Parker& of_this_thread() {
-    static thread_local Parker parker;
-    return parker;
+    alignas(Parker) static constinit thread_local std::array<std::byte, sizeof(Parker)> storage{};
+    static constinit thread_local Parker* parker = nullptr;
+    if (parker == nullptr) parker = ::new (static_cast<void*>(storage.data())) Parker;
+    return *parker;
   }
 };
 
