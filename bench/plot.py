@@ -18,7 +18,6 @@ import matplotlib.pyplot as plt  # noqa: E402  (after the choice of the backend)
 OWN_COLOUR = "#1f6f8b"  # LockMap, LruLockMap
 PEER_COLOUR = "#b8c4c9"
 COLUMNS = 3
-MOST_PEERS = 5
 CUT = 5  # longer bars are cut, so that the others show
 
 
@@ -61,8 +60,9 @@ def has_bar(result):
     return result["status"] == "measured" and result["ratio"] is not None
 
 
-def draw(axes, workload, results):
-    """One panel: a bar for each peer, its cost divided by lockmap's, with the quartiles."""
+def draw(axes, workload, results, places):
+    """One panel with so many places: a bar for each peer, its cost divided by lockmap's, with the
+    quartiles."""
     reference = results[0]["reference"]
     for position, result in enumerate(results):
         if result["peer"] == reference:
@@ -86,7 +86,7 @@ def draw(axes, workload, results):
         axes.text(max(min(q3, CUT), 1), position, f" {median:.2g}", va="center", fontsize=8)
     axes.axvline(1, color=OWN_COLOUR, linewidth=0.8)
     axes.set_yticks(range(len(results)), [result["peer"] for result in results], fontsize=8)
-    axes.set_ylim(max(len(results), MOST_PEERS) - 0.5, -0.5)  # the first on top, all equally high
+    axes.set_ylim(places - 0.5, -0.5)  # the first on top
     axes.set_title(workload, fontsize=9, loc="left")
     axes.tick_params(axis="x", labelsize=8)
     axes.margins(x=0.2)
@@ -118,11 +118,12 @@ def main():
         if result["peer"] not in peers or not has_bar(peers[result["peer"]]):
             peers[result["peer"]] = result
 
+    most_peers = max(len(peers) for peers in panels.values())
     rows = -(-len(panels) // COLUMNS)
     figure, grid = plt.subplots(rows, COLUMNS, figsize=(5 * COLUMNS, 2.2 * rows), squeeze=False)
     panel_axes = list(grid.flat)
     for axes, (workload, of_workload) in zip(panel_axes, panels.items()):
-        draw(axes, workload, list(of_workload.values()))
+        draw(axes, workload, list(of_workload.values()), most_peers)
     for axes in panel_axes[len(panels):]:
         axes.set_visible(False)
 

@@ -59,7 +59,7 @@ std::vector<int> sizes_before_growth() {
   std::vector<int> sizes;
   AllocationCount memory;
   World world({"empty", 0, 0}, memory);
-  for (int key = 0; key < 40; ++key) {
+  for (int key = 0; key < 40; ++key) {  // so many that the slab and the table both grow
     const std::size_t before = memory.allocations;
     world.map.insert(key, typename World::ValueType(key));
     if (memory.allocations != before) sizes.push_back(key);

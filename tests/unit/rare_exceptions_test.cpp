@@ -1,5 +1,6 @@
 // What the other tests of exceptions do not come to: a value that is lost because it cannot be moved
-// back either, and how keys are named in messages.
+// back either, insertions that fail while a map is cleared or ends, and how keys are named in
+// messages.
 
 #include <gtest/gtest.h>
 
