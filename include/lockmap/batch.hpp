@@ -81,8 +81,7 @@ class [[nodiscard]] Batch {
   [[nodiscard]] const Guard* find(const Q& key) const {
     const auto hashed = keys_->hashed(key);
     const auto is_guard_of = [&](const Guard& guard) {
-      return guard.hold_.node != nullptr &&
-             detail::NodeEqual<KeyEqual>(keys_->equal)(guard.hold_.node, hashed);
+      return guard.hold_ && detail::NodeEqual<KeyEqual>(keys_->equal)(guard.hold_.node(), hashed);
     };
     if (by_hash_.empty()) {
       const auto found = std::find_if(guards_.begin(), guards_.end(), is_guard_of);
@@ -135,7 +134,7 @@ class [[nodiscard]] Batch {
   // From the last one, where duplicates of a sorted range are.
   [[nodiscard]] bool holds(const typename Guard::Node& node) const noexcept {
     return std::any_of(guards_.rbegin(), guards_.rend(),
-                       [&node](const Guard& guard) { return guard.hold_.node == &node; });
+                       [&node](const Guard& guard) { return guard.hold_.node() == &node; });
   }
 
   // Once all guards are there.
@@ -143,7 +142,7 @@ class [[nodiscard]] Batch {
     if (size() < least_indexed) return;
     by_hash_.reserve(size());
     for (const Guard& guard : guards_)
-      by_hash_.push_back({guard.hold_.node->hash, by_hash_.size()});
+      by_hash_.push_back({guard.hold_.node()->hash, by_hash_.size()});
     std::sort(by_hash_.begin(), by_hash_.end());
   }
 

@@ -68,36 +68,36 @@ class [[nodiscard]] Entry {
 
   /// Whether the key has a value.
   [[nodiscard]] bool has_value() const noexcept {
-    LOCKMAP_ASSERT(hold_.node != nullptr);
+    LOCKMAP_ASSERT(hold_);
     return has_value_;
   }
 
   /// The value; null if there is none.
   [[nodiscard]] mapped_type* get() noexcept {
-    return has_value() ? std::addressof(hold_.node->value) : nullptr;
+    return has_value() ? std::addressof(hold_.node()->value) : nullptr;
   }
   [[nodiscard]] const mapped_type* get() const noexcept {
-    return has_value() ? std::addressof(hold_.node->value) : nullptr;
+    return has_value() ? std::addressof(hold_.node()->value) : nullptr;
   }
 
   /// The value. Throws std::bad_optional_access if there is none.
   [[nodiscard]] mapped_type& value() {
     if (!has_value()) throw std::bad_optional_access();
-    return hold_.node->value;
+    return hold_.node()->value;
   }
   [[nodiscard]] const mapped_type& value() const {
     if (!has_value()) throw std::bad_optional_access();
-    return hold_.node->value;
+    return hold_.node()->value;
   }
 
   /// The value. Precondition: there is one.
   [[nodiscard]] mapped_type& operator*() noexcept {
     LOCKMAP_ASSERT(has_value());
-    return hold_.node->value;
+    return hold_.node()->value;
   }
   [[nodiscard]] const mapped_type& operator*() const noexcept {
     LOCKMAP_ASSERT(has_value());
-    return hold_.node->value;
+    return hold_.node()->value;
   }
   [[nodiscard]] mapped_type* operator->() noexcept { return std::addressof(**this); }
   [[nodiscard]] const mapped_type* operator->() const noexcept { return std::addressof(**this); }
@@ -106,7 +106,7 @@ class [[nodiscard]] Entry {
   /// throws.
   template <class U = mapped_type>
   [[nodiscard]] mapped_type value_or(U&& fallback) const {
-    return has_value() ? hold_.node->value : static_cast<mapped_type>(std::forward<U>(fallback));
+    return has_value() ? hold_.node()->value : static_cast<mapped_type>(std::forward<U>(fallback));
   }
 
   /// Stores a value and returns the previous one. Throws what the value's move throws; then the
@@ -116,13 +116,13 @@ class [[nodiscard]] Entry {
     if (!has_value()) {
       construct(std::move(value));
     } else {
-      previous.emplace(std::move(hold_.node->value));
-      hold_.node->destroy_value();
+      previous.emplace(std::move(hold_.node()->value));
+      hold_.node()->destroy_value();
       if constexpr (std::is_nothrow_move_constructible_v<mapped_type>) {
-        hold_.node->construct_value(shard_->allocator(), std::move(value));
+        hold_.node()->construct_value(shard_->allocator(), std::move(value));
       } else {
         try {
-          hold_.node->construct_value(shard_->allocator(), std::move(value));
+          hold_.node()->construct_value(shard_->allocator(), std::move(value));
         } catch (...) {
           restore(*previous);
           throw;
@@ -138,23 +138,23 @@ class [[nodiscard]] Entry {
   mapped_type& emplace(Args&&... args) {
     if (!has_value()) {
       construct(std::forward<Args>(args)...);
-      return hold_.node->value;
+      return hold_.node()->value;
     }
-    hold_.node->destroy_value();
+    hold_.node()->destroy_value();
     try {
-      hold_.node->construct_value(shard_->allocator(), std::forward<Args>(args)...);
+      hold_.node()->construct_value(shard_->allocator(), std::forward<Args>(args)...);
     } catch (...) {
       note_removed();
       throw;
     }
-    return hold_.node->value;
+    return hold_.node()->value;
   }
 
   /// The value; if there is none, stores the given one first. Throws what the value's move throws;
   /// then there is still none.
   mapped_type& or_insert(mapped_type value) {
     if (!has_value()) construct(std::move(value));
-    return hold_.node->value;
+    return hold_.node()->value;
   }
 
   /// The value; if there is none, stores what `make()` returns first. `make` may use other keys of
@@ -162,17 +162,17 @@ class [[nodiscard]] Entry {
   template <detail::MakerOf<mapped_type> F>
   mapped_type& or_insert_with(F&& make) {
     if (!has_value()) {
-      hold_.node->construct_value_from(shard_->allocator(), std::forward<F>(make));
+      hold_.node()->construct_value_from(shard_->allocator(), std::forward<F>(make));
       note_stored();
     }
-    return hold_.node->value;
+    return hold_.node()->value;
   }
 
   /// Removes the value and returns it. Throws what its move throws; then it is still there.
   std::optional<mapped_type> remove() {
     std::optional<mapped_type> previous;
     if (has_value()) {
-      previous.emplace(std::move(hold_.node->value));
+      previous.emplace(std::move(hold_.node()->value));
       reset();
     }
     return previous;
@@ -186,7 +186,7 @@ class [[nodiscard]] Entry {
 
   /// Releases the key before the entry dies.
   void unlock() noexcept {
-    if (hold_.node != nullptr) {
+    if (hold_) {
       detail::release(*shard_, std::exchange(hold_, {}), has_value_, eviction_);
     }
   }
@@ -201,16 +201,16 @@ class [[nodiscard]] Entry {
 
   // For a key that the calling thread has locked.
   Entry(Shard& shard, const detail::Hold<Node>& hold) noexcept
-      : shard_(&shard), hold_(hold), has_value_(hold.had_value) {}
+      : shard_(&shard), hold_(hold), has_value_(hold.had_value()) {}
 
   [[nodiscard]] Node& node() const noexcept {
-    LOCKMAP_ASSERT(hold_.node != nullptr);
-    return *hold_.node;
+    LOCKMAP_ASSERT(hold_);
+    return *hold_.node();
   }
 
   template <class... Args>
   void construct(Args&&... args) {
-    hold_.node->construct_value(shard_->allocator(), std::forward<Args>(args)...);
+    hold_.node()->construct_value(shard_->allocator(), std::forward<Args>(args)...);
     note_stored();
   }
 
@@ -227,7 +227,7 @@ class [[nodiscard]] Entry {
   // Puts a value back where there is none but was one.
   void restore(mapped_type& value) noexcept {
     try {
-      hold_.node->construct_value(shard_->allocator(), std::move(value));
+      hold_.node()->construct_value(shard_->allocator(), std::move(value));
     } catch (...) {
       note_removed();
     }
@@ -237,7 +237,7 @@ class [[nodiscard]] Entry {
   void reset() noexcept {
     if (!has_value()) return;
     note_removed();
-    hold_.node->destroy_value();
+    hold_.node()->destroy_value();
   }
 
   Shard* shard_;

@@ -16,6 +16,7 @@
 #include "lockmap/detail/eviction_policy.hpp"
 #include "lockmap/detail/key_lock.hpp"
 #include "lockmap/detail/owner.hpp"
+#include "lockmap/detail/registry.hpp"
 #include "lockmap/detail/wait_graph.hpp"
 
 namespace lockmap::detail {
@@ -37,12 +38,31 @@ namespace lockmap::detail {
   throw_deadlock(key, why + "), each waiting for a key that the next one holds");
 }
 
-// A key locked exclusively by one owner.
+// A key locked exclusively by one owner. Two words: it is returned in registers.
 template <class Node>
-struct Hold {
-  Node* node = nullptr;    // null: it was not locked
-  OwnerId owner = 0;       // who holds it, whichever thread runs
-  bool had_value = false;  // as the state word says until the release
+class Hold {
+ public:
+  Hold() noexcept = default;
+  Hold(Node& node, Owner& owner, bool had_value) noexcept
+      : node_(&node), owner_(reinterpret_cast<std::uintptr_t>(&owner) | (had_value ? 1U : 0U)) {}
+
+  // Null if the key was not locked.
+  [[nodiscard]] Node* node() const noexcept { return node_; }
+  [[nodiscard]] explicit operator bool() const noexcept { return node_ != nullptr; }
+
+  // Of the map's registry, whichever thread and module run.
+  [[nodiscard]] bool belongs_to(const Owner& owner) const noexcept {
+    return (owner_ & ~std::uintptr_t{1}) == reinterpret_cast<std::uintptr_t>(&owner);
+  }
+
+  // As the state word says until the release.
+  [[nodiscard]] bool had_value() const noexcept { return (owner_ & 1U) != 0; }
+
+ private:
+  static_assert(alignof(Owner) > 1);
+
+  Node* node_ = nullptr;
+  std::uintptr_t owner_ = 0;  // its address; the lowest bit is `had_value`
 };
 
 // What a release may evict.
@@ -65,14 +85,16 @@ template <class Section, class Found>
   section.shard().lock_of(node).lock_unpinned(section, owner.id, Mode::exclusive, has_value);
   ++owner.held;
   section.touch(node, touch, has_value);
-  return {&node, owner.id, has_value};
+  return {node, owner, has_value};
 }
 
 // Locks it whoever has it, waiting as long as `deadline` allows. Throws std::system_error if waiting
 // would never end; then the thread has neither lock nor pin.
 template <class Section, class Node, class D>
-[[nodiscard]] LOCKMAP_NOINLINE Hold<Node> hold_contended(Section section, Node& node, Touch touch,
+[[nodiscard]] LOCKMAP_NOINLINE Hold<Node> hold_contended(typename Section::InTransit in_transit,
+                                                         Node& node, Touch touch,
                                                          const D& deadline) {
+  Section section(in_transit);
   auto& shard = section.shard();
   KeyLock lock = shard.lock_of(node);
   Owner& owner = shard.this_owner();
@@ -80,7 +102,7 @@ template <class Section, class Node, class D>
     ++owner.held;
     const bool has_value = node.state.load(std::memory_order_relaxed).has_value();
     in_section.touch_pinned(node, touch, has_value);
-    return Hold<Node>{&node, owner.id, has_value};
+    return Hold<Node>(node, owner, has_value);
   };
   if (lock.pin_and_try_lock(section, owner.id, Mode::exclusive)) return held(section);
   if constexpr (std::is_same_v<D, Immediately>) {
@@ -111,29 +133,32 @@ template <class Section, class Node, class D>
 }
 
 template <class Shard, class Node>
-LOCKMAP_NOINLINE void release_contended(Shard& shard, Node& node, bool has_value,
-                                        Eviction eviction) noexcept {
+LOCKMAP_NOINLINE void release_slow(Shard& shard, Hold<Node> hold, bool has_value,
+                                   Eviction eviction) noexcept {
+  Owner& mine = shard.this_owner();
+  LOCKMAP_ASSERT(hold.belongs_to(mine) &&
+                 "lockmap: an Entry is released by the thread that acquired it");
+  // Else the owner's count stays too high, which costs time and misses no deadlock.
+  if (hold.belongs_to(mine)) --mine.held;
+  KeyLock lock = shard.lock_of(*hold.node());
+  if (eviction != Eviction::others_now && lock.try_release(has_value)) return;
   typename Shard::Section section(shard);
-  const Released released = shard.lock_of(node).release(section, has_value);
-  const Node* const kept = eviction == Eviction::any || released.unused ? nullptr : &node;
-  section.finish(node, released, kept);
+  const Released released = lock.release(section, has_value);
+  const Node* const kept = eviction == Eviction::any || released.unused ? nullptr : hold.node();
+  section.finish(*hold.node(), released, kept);
   if (eviction == Eviction::others_now) section.shrink(kept);
 }
 
 // Releases a key. `has_value` says whether the holder leaves a value there.
 template <class Shard, class Node>
-void release(Shard& shard, const Hold<Node>& hold, bool has_value, Eviction eviction) noexcept {
-  Owner& owner = shard.this_owner();
-  LOCKMAP_ASSERT(owner.id == hold.owner &&
-                 "lockmap: an Entry is released by the thread that acquired it");
-  // Else the count of the owner stays too high, which costs time and misses no deadlock.
-  if (owner.id == hold.owner) [[likely]]
-    --owner.held;
-  if (eviction != Eviction::others_now &&
-      shard.lock_of(*hold.node).try_release(hold.owner, hold.had_value, has_value)) [[likely]] {
-    return;
+void release(Shard& shard, Hold<Node> hold, bool has_value, Eviction eviction) noexcept {
+  Owner& mine = ThisModule::owner();
+  if (has_value && hold.belongs_to(mine) && eviction != Eviction::others_now &&
+      shard.lock_of(*hold.node()).try_release_unwanted(mine.id, hold.had_value())) [[likely]] {
+    --mine.held;
+  } else {
+    release_slow(shard, hold, has_value, eviction);
   }
-  release_contended(shard, *hold.node, has_value, eviction);
 }
 
 }  // namespace lockmap::detail

@@ -107,13 +107,13 @@ class KeyLock {
   // -- Locking without waiting -------------------------------------------------------------------
 
   // Locks a key that nobody holds or wants.
-  void lock_unpinned(const ExclusiveSection& /*section*/, OwnerId owner, Mode mode,
+  void lock_unpinned(ExclusiveAccess /*access*/, OwnerId owner, Mode mode,
                      bool has_value) noexcept {
     word_.store(State::of_sole_holder(owner, mode, has_value), std::memory_order_relaxed);
   }
 
   // For a key that others want, and perhaps one of them has.
-  [[nodiscard]] bool pin_and_try_lock(const ExclusiveSection& /*section*/, OwnerId owner,
+  [[nodiscard]] bool pin_and_try_lock(ExclusiveAccess /*access*/, OwnerId owner,
                                       Mode mode) noexcept {
     State state = word_.load(std::memory_order_relaxed);
     while (state.allows(mode)) {
@@ -125,9 +125,7 @@ class KeyLock {
   }
 
   // For an owner that is to wait: from now on the node stays (I2).
-  void pin(const ExclusiveSection& /*section*/) noexcept {
-    word_.add_pin(std::memory_order_relaxed);
-  }
+  void pin(ExclusiveAccess /*access*/) noexcept { word_.add_pin(std::memory_order_relaxed); }
 
   // For an owner whose pin is counted; `mine` is the waking bit of a waiter that is on its way.
   [[nodiscard]] bool try_lock_pinned(OwnerId owner, Mode mode, std::uint64_t mine = 0) noexcept {
@@ -146,7 +144,7 @@ class KeyLock {
 
   // Locks the key or, in the same step, queues the waiter, so that the release of whoever has the
   // key admits it. `on_its_way`: it was admitted before and met a barging owner.
-  [[nodiscard]] bool lock_or_enqueue(const ExclusiveSection& /*section*/, Waiter& waiter,
+  [[nodiscard]] bool lock_or_enqueue(ExclusiveAccess /*access*/, Waiter& waiter,
                                      bool on_its_way) noexcept {
     const std::uint64_t mine = on_its_way ? State::waking_bit : 0;
     for (;;) {
@@ -167,7 +165,7 @@ class KeyLock {
   }
 
   // Takes a waiter out of the queue; false if it is not there any more, for it was admitted.
-  [[nodiscard]] bool withdraw(const ExclusiveSection& /*section*/, Waiter& waiter) noexcept {
+  [[nodiscard]] bool withdraw(ExclusiveAccess /*access*/, Waiter& waiter) noexcept {
     if (!WaitQueues::contains(waiter)) return false;
     queues_.remove(waiter);
     if (queues_.first(word_) == nullptr) {
@@ -177,7 +175,7 @@ class KeyLock {
   }
 
   // For a waiter that is on its way and gives up: its `unpin` must follow, which admits others.
-  void stop_waking(const ExclusiveSection& /*section*/) noexcept {
+  void stop_waking(ExclusiveAccess /*access*/) noexcept {
     word_.clear(State::waking_bit, std::memory_order_relaxed);  // I9
   }
 
@@ -207,44 +205,43 @@ class KeyLock {
 
   // -- Releasing ---------------------------------------------------------------------------------
 
-  // Releases the key if that takes no section. `had_value` says how the word was left before.
-  [[nodiscard]] bool try_release(OwnerId owner, bool had_value, bool has_value) noexcept {
+  // Releases a key that nobody else wants, and leaves a value. `had_value` says how the word was left
+  // before.
+  [[nodiscard]] bool try_release_unwanted(OwnerId owner, bool had_value) noexcept {
     // As it is unless somebody has come meanwhile: then the compare-exchange finds out.
     State state = State::of_sole_holder(owner, Mode::exclusive, had_value);
-    for (;;) {
-      const State left = state.release(has_value);
-      if (left.wants_section()) return false;
-      if (word_.compare_exchange(state, left, std::memory_order_release)) return true;
-    }
-  }
-  [[nodiscard]] bool try_release_shared(bool had_value) noexcept {
-    State state = State::of_sole_holder(0, Mode::shared, had_value);
-    for (;;) {
-      const State left = state.release_shared();
-      if (left.wants_section()) return false;
-      if (word_.compare_exchange(state, left, std::memory_order_release)) return true;
-    }
+    return word_.compare_exchange(state, State(State::has_value_bit), std::memory_order_release);
   }
 
-  [[nodiscard]] Released release(const ExclusiveSection& /*section*/, bool has_value) noexcept {
-    forget_dead_waiters();
-    const Admission admission = admit(word_.load(std::memory_order_relaxed).release(has_value));
-    word_.store(admission.state, std::memory_order_release);
-    return conclude(admission);
+  // Releases the key if that takes no section.
+  [[nodiscard]] bool try_release(bool has_value) noexcept {
+    return try_leave([has_value](State state) { return state.release(has_value); });
   }
-  [[nodiscard]] Released release_shared(const ExclusiveSection& section) noexcept {
-    return leave(section, [](State state) { return state.release_shared(); });
+  [[nodiscard]] bool try_release_shared() noexcept {
+    return try_leave([](State state) { return state.release_shared(); });
+  }
+
+  [[nodiscard]] Released release(ExclusiveAccess access, bool has_value) noexcept {
+    const State left = word_.load(std::memory_order_relaxed).release(has_value);
+    if (left.pinned()) [[unlikely]] {
+      return release_wanted(access, has_value);
+    }
+    word_.store(left.clear(State::evict_on_release_bit), std::memory_order_release);
+    return {{}, !has_value, left.evict_on_release()};
+  }
+  [[nodiscard]] Released release_shared(ExclusiveAccess access) noexcept {
+    return leave(access, [](State state) { return state.release_shared(); });
   }
 
   // For an owner that gives up waiting.
-  [[nodiscard]] Released unpin(const ExclusiveSection& section) noexcept {
-    return leave(section, [](State state) { return state.unpin(); });
+  [[nodiscard]] Released unpin(ExclusiveAccess access) noexcept {
+    return leave(access, [](State state) { return state.unpin(); });
   }
 
   // -- Eviction ----------------------------------------------------------------------------------
 
   // Lets the last release of a pinned key put it back (I10). False if the last pin has just gone.
-  [[nodiscard]] bool set_aside(const ExclusiveSection& /*section*/) noexcept {
+  [[nodiscard]] bool set_aside(ExclusiveAccess /*access*/) noexcept {
     const State state = word_.set(State::evict_on_release_bit, std::memory_order_acquire);
     if (state.pinned()) return true;
     word_.store(state.clear(State::evict_on_release_bit), std::memory_order_relaxed);
@@ -252,7 +249,7 @@ class KeyLock {
   }
 
   // For a key that is back in the order while it has pins.
-  void clear_set_aside(const ExclusiveSection& /*section*/) noexcept {
+  void clear_set_aside(ExclusiveAccess /*access*/) noexcept {
     word_.clear(State::evict_on_release_bit, std::memory_order_relaxed);
   }
 
@@ -291,6 +288,13 @@ class KeyLock {
       }
       if (waiter.granted() || spin(owner, mode, State::waking_bit)) return Wait::locked;
     }
+  }
+
+  LOCKMAP_NOINLINE Released release_wanted(ExclusiveAccess /*access*/, bool has_value) noexcept {
+    forget_dead_waiters();
+    const Admission admission = admit(word_.load(std::memory_order_relaxed).release(has_value));
+    word_.store(admission.state, std::memory_order_release);
+    return conclude(admission);
   }
 
   // A key's state after waiters at the head of its queue were let go on, and how many.
@@ -335,21 +339,30 @@ class KeyLock {
 
   // Takes the admitted waiters out of the queue, once the word says so.
   [[nodiscard]] Released conclude(const Admission& admission) noexcept {
-    Released released;
+    Released released{{}, !admission.state.in_table(), admission.put_back};
+    WakeList::Builder to_wake(released.to_wake);
     for (std::size_t i = 0; i < admission.waiters; ++i) {
       Waiter& waiter = *queues_.first(word_);
       queues_.remove(waiter);
       if (admission.granted) waiter.grant();
-      released.to_wake.push_back(waiter);
+      to_wake.push_back(waiter);
     }
-    released.unused = !admission.state.in_table();
-    released.put_back = admission.put_back;
     return released;
   }
 
-  // Takes something away that others than the exclusive holder may have.
+  // Takes a hold away if nothing else is to be done.
   template <class F>
-  [[nodiscard]] Released leave(const ExclusiveSection& /*section*/, const F& without) noexcept {
+  [[nodiscard]] bool try_leave(const F& without) noexcept {
+    State state = word_.load(std::memory_order_relaxed);
+    for (State left = without(state); !left.wants_section(); left = without(state)) {
+      if (word_.compare_exchange(state, left, std::memory_order_release)) return true;
+    }
+    return false;
+  }
+
+  // Takes away a hold or a pin beside which there may be others.
+  template <class F>
+  [[nodiscard]] Released leave(ExclusiveAccess /*access*/, const F& without) noexcept {
     forget_dead_waiters();
     State state = word_.load(std::memory_order_relaxed);
     for (;;) {

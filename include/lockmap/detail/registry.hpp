@@ -69,16 +69,18 @@ class LOCKMAP_ONE_PER_PROCESS ThisModule {
     return registry_;
   }
 
-  // The calling thread in any registry.
+  // The calling thread in this module's registry, and in any.
+  [[nodiscard]] static Owner& owner() noexcept { return record_.owner; }
   [[nodiscard]] static ThreadRecord& record(const Registry& registry) noexcept {
     return &registry == &registry_ ? record_ : registry.record_of_this_thread();
   }
 
   [[nodiscard]] static Owner& owner(Registry& registry) noexcept {
-    Owner& owner = record(registry).owner;
-    if (owner.id == 0) [[unlikely]]
-      enroll(owner, registry);
-    return owner;
+    Owner& mine = record(registry).owner;
+    if (mine.id == 0) [[unlikely]] {
+      enroll(mine, registry);
+    }
+    return mine;
   }
 
   // Null if the calling thread cannot announce a read now (B4).

@@ -7,7 +7,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/reader_slots.hpp"
@@ -54,6 +53,16 @@ class StructureLock {
 
   [[nodiscard]] Registry& registry() const noexcept { return registry_; }
 
+ protected:
+  LOCKMAP_ALWAYS_INLINE void lock() noexcept {
+    mutex_.lock();
+    reads_ = 0;
+    if (biased_.load(std::memory_order_relaxed)) [[unlikely]] {
+      revoke();
+    }
+  }
+  void unlock() noexcept { mutex_.unlock(); }
+
  private:
   friend class ExclusiveSection;
   friend class SharedSection;
@@ -63,16 +72,7 @@ class StructureLock {
   static constexpr std::uint32_t least_reads = 64;
   static constexpr std::size_t reads_per_slot = 16;
 
-  void lock() noexcept {
-    mutex_.lock();
-    reads_ = 0;
-    if (biased_.load(std::memory_order_relaxed)) [[unlikely]] {
-      revoke();
-    }
-  }
-  void unlock() noexcept { mutex_.unlock(); }
-
-  // Returns what `unlock_shared` wants.
+  // `unlock_shared` wants the result.
   [[nodiscard]] ReaderSlot* lock_shared() noexcept {
     if (biased_.load(std::memory_order_relaxed)) {
       if (ReaderSlot* const slot = ThisModule::available_slot(registry_)) {
@@ -113,24 +113,30 @@ class StructureLock {
   Registry& registry_;
 };
 
-// The time during which a thread holds the shard mutex: nobody else is in a section of the shard.
-// Functions that need one take it by reference; those that take it by value leave it.
+// Says, as a parameter, that the calling thread is in an exclusive section: it holds the shard mutex,
+// and nobody else is in a section of the shard. Only sections make one.
+class ExclusiveAccess {
+ private:
+  friend class ExclusiveSection;
+  template <class Key, class Value, class KeyEqual, class Allocator, class Policy>
+  friend class Shard;
+
+  ExclusiveAccess() = default;
+};
+
+// An exclusive section that changes no structure.
 class ExclusiveSection {
  public:
-  explicit ExclusiveSection(StructureLock& lock) noexcept : lock_(&lock) { lock.lock(); }
-  ExclusiveSection(ExclusiveSection&& other) noexcept
-      : lock_(std::exchange(other.lock_, nullptr)) {}
+  explicit ExclusiveSection(StructureLock& lock) noexcept : lock_(lock) { lock.lock(); }
   ExclusiveSection(const ExclusiveSection&) = delete;
   ExclusiveSection& operator=(const ExclusiveSection&) = delete;
-  ExclusiveSection& operator=(ExclusiveSection&&) = delete;
-  ~ExclusiveSection() { leave(); }
+  ~ExclusiveSection() { lock_.unlock(); }
 
-  void leave() noexcept {
-    if (lock_ != nullptr) std::exchange(lock_, nullptr)->unlock();
-  }
+  // NOLINTNEXTLINE(google-explicit-constructor): a section is access.
+  operator ExclusiveAccess() const noexcept { return {}; }
 
  private:
-  StructureLock* lock_;  // null: left
+  StructureLock& lock_;
 };
 
 // The time during which a thread looks into the shard and changes nothing (I11). Others may do so at

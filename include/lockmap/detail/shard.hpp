@@ -41,7 +41,7 @@ namespace lockmap::detail {
 // have at least halved, so removals pay a constant for it, and churn nothing. Room reserved by
 // `initial_capacity` stays until `shrink_to_fit`.
 template <class Key, class Value, class KeyEqual, class Allocator, class Policy>
-class alignas(cache_line) Shard {
+class alignas(cache_line) Shard : private StructureLock {
  public:
   using key_type = Key;
   using mapped_type = Value;
@@ -59,7 +59,7 @@ class alignas(cache_line) Shard {
 
   // `registry` and `equal` must outlive the shard.
   Shard(Registry& registry, const KeyEqual& equal, const Allocator& allocator)
-      : structure_(registry),
+      : StructureLock(registry),
         allocator_(allocator),
         table_(0, NodeHash{}, NodeEqual<KeyEqual>(equal),
                TableAllocator<Node*, Allocator>(allocator_)),
@@ -76,7 +76,7 @@ class alignas(cache_line) Shard {
   // A look into the shard that changes nothing (I11).
   class ReadSection : public SharedSection {
    public:
-    explicit ReadSection(Shard& shard) noexcept : SharedSection(shard.structure_), shard_(shard) {}
+    explicit ReadSection(Shard& shard) noexcept : SharedSection(shard), shard_(shard) {}
 
     // Null if the key has no node.
     template <class T>
@@ -96,29 +96,36 @@ class alignas(cache_line) Shard {
 
   // The time during which a thread may change the shard. What must not happen under the shard mutex
   // (I5, I6) is left behind as Deferred, and done when the section is left.
-  class Section : public ExclusiveSection {
+  class Section {
    public:
-    explicit Section(Shard& shard) noexcept : ExclusiveSection(shard.structure_), shard_(&shard) {}
-    Section(Section&& other) noexcept
-        : ExclusiveSection(std::move(other)), shard_(std::exchange(other.shard_, nullptr)) {}
+    explicit Section(Shard& shard) noexcept : shard_(&shard) { shard.lock(); }
     Section(const Section&) = delete;
     Section& operator=(const Section&) = delete;
-    Section& operator=(Section&&) = delete;
     ~Section() { leave(); }
 
     void leave() noexcept {
       if (shard_ == nullptr) return;
       Shard& shard = *std::exchange(shard_, nullptr);
       if (!shard.has_deferred_) [[likely]] {
-        ExclusiveSection::leave();
+        shard.unlock();
       } else {
-        shard.leave_and_do_deferred(std::move(*this));
+        shard.unlock_and_do_deferred();
       }
     }
 
+    // A section on its way to a function that leaves it: unlike a section, it travels in a register.
+    struct InTransit {
+      Shard* shard;
+    };
+    explicit Section(InTransit section) noexcept : shard_(section.shard) {}
+    [[nodiscard]] InTransit hand_over() noexcept { return {std::exchange(shard_, nullptr)}; }
+
+    // NOLINTNEXTLINE(google-explicit-constructor): a section is access.
+    operator ExclusiveAccess() const noexcept { return {}; }
+
     [[nodiscard]] Shard& shard() const noexcept { return *shard_; }
-    [[nodiscard]] Policy& policy() const noexcept { return shard_->policy_; }
-    [[nodiscard]] LoadWaiters& load_waiters() const noexcept { return shard_->load_waiters_; }
+    [[nodiscard]] Policy& policy() const noexcept { return shard().policy_; }
+    [[nodiscard]] LoadWaiters& load_waiters() const noexcept { return shard().load_waiters_; }
 
     // -- Finding and making nodes ----------------------------------------------------------------
 
@@ -130,10 +137,10 @@ class alignas(cache_line) Shard {
     }
     template <class T>
     [[nodiscard]] Position find_position(const HashedKey<T>& key) const {
-      shard_->table_.prefetch(key);
-      return shard_->table_.find(key);
+      shard().table_.prefetch(key);
+      return shard().table_.find(key);
     }
-    [[nodiscard]] Position absent() const noexcept { return shard_->table_.end(); }
+    [[nodiscard]] Position absent() const noexcept { return shard().table_.end(); }
 
     // Whether the value may be read, and replaced, in this section (I3); there is one, then (I4).
     [[nodiscard]] static bool may_read(const Node& node) noexcept { return is_unpinned(node); }
@@ -143,39 +150,16 @@ class alignas(cache_line) Shard {
     // KeyEqual or the key's constructor throws; then nothing has changed.
     template <class T, class K>
     [[nodiscard]] Found find_or_make(const HashedKey<T>& key, K&& stored_key) {
-      // From the moment that the table makes room for the node, nothing may throw. So room is made
-      // here, if the key turns out to be new.
-      Shard& shard = *shard_;
-      if (!shard.slab_.has_room()) [[unlikely]] {
-        if (Node* const node = find(key)) return {node};
-        shard.make_room();
-      }
-      shard.table_.prefetch(key);
-      Node* made = nullptr;
-      const Position position = shard.table_.lazy_emplace(key, [&](const auto& construct) {
-        made = shard.slab_.take();
-        made->hash = key.hash;
-        construct(made);
-      });
-      if (made == nullptr) return {*position, false};
-      try {
-        made->construct_key(shard.allocator_, std::forward<K>(stored_key));
-      } catch (...) {
-        shard.table_.erase(position);
-        shard.slab_.free(made);
-        throw;
-      }
-      shard.policy_.on_insert(*made);
-      return {made, true};
+      return shard().find_or_make(key, std::forward<K>(stored_key));
     }
 
     // Gives a node that `find_or_make` has just made its first value, and evicts for it: before it
     // counts, so that no count is over the bound.
     void store_first(Node& node, Value&& value) noexcept {
-      node.construct_value(shard_->allocator_, std::move(value));
+      node.construct_value(shard().allocator_, std::move(value));
       node.state.store(State(State::has_value_bit), std::memory_order_relaxed);
       shrink(&node);
-      shard_->values_.add_locked(ValueCount::one_more);
+      shard().values_.add_locked(ValueCount::one_more);
       policy().on_store_locked();
     }
 
@@ -187,7 +171,7 @@ class alignas(cache_line) Shard {
       if constexpr (Policy::enabled) {
         if (touch != Touch::quiet &&
             node.state.load(std::memory_order_relaxed).evict_on_release()) {
-          shard_->lock_of(node).clear_set_aside(*this);
+          shard().lock_of(node).clear_set_aside(*this);
           shrink(nullptr);  // I10: somebody else may have to be set aside
         }
       }
@@ -198,26 +182,28 @@ class alignas(cache_line) Shard {
     // Unlinks an unpinned node that has a value. The caller is to destroy it: by
     // `Shard::destroy_nodes` or, still in the section, by `free`.
     void unlink(Position position) noexcept {
-      shard_->unlink_node(position, Removal::removed);
-      shard_->values_.add_locked(ValueCount::one_less);
+      shard().unlink_node(position, Removal::removed);
+      shard().values_.add_locked(ValueCount::one_less);
     }
-    void unlink(Node& node) noexcept { unlink(shard_->table_.find(&node)); }
+    void unlink(Node& node) noexcept { unlink(shard().table_.find(&node)); }
 
     // Frees an unlinked node that needs no destruction.
-    void free(Node& node) noexcept { shard_->slab_.free(&node); }
+    void free(Node& node) noexcept { shard().slab_.free(&node); }
 
     // Does what the release of a key or the end of a wait has left to do. `kept` is not evicted.
     void finish(Node& node, const Released& released, const Node* kept) noexcept {
-      Deferred& deferred = shard_->deferred_;
-      deferred.to_wake = released.to_wake;
-      shard_->has_deferred_ |= !released.to_wake.empty();
+      Deferred& deferred = shard().deferred_;
+      if (!released.to_wake.empty()) {
+        deferred.to_wake = released.to_wake;
+        shard().has_deferred_ = true;
+      }
       if (released.unused) {
-        shard_->unlink_node(shard_->table_.find(&node), Removal::removed);
+        shard().unlink_node(shard().table_.find(&node), Removal::removed);
         if constexpr (std::is_trivially_destructible_v<Key>) {
           free(node);
         } else {
           deferred.unused = &node;
-          shard_->has_deferred_ = true;
+          shard().has_deferred_ = true;
         }
       } else if constexpr (Policy::enabled) {
         if (released.put_back) policy().put_back(node);
@@ -231,41 +217,29 @@ class alignas(cache_line) Shard {
     // is held or waited for (I2), and not `kept`.
     void shrink(const Node* kept) noexcept {
       if constexpr (Policy::enabled) {
-        if (policy().excess(shard_->table_.size()) != 0) [[unlikely]] {
-          shard_->shrink_slow(*this, kept);
+        if (policy().excess(shard().table_.size()) != 0) [[unlikely]] {
+          shard().shrink_slow(kept);
         }
       }
     }
 
-    // The least recently used node that nobody holds or waits for; null if there is none. Sets
-    // aside those that somebody does. `kept` is passed over.
-    [[nodiscard]] Node* oldest_unpinned(const Node* kept) noexcept requires(Policy::enabled) {
-      Node* node = policy().template oldest<Node>();
-      while (node != nullptr) {
-        Node& candidate = *node;
-        node = policy().newer(candidate);
-        if (is_unpinned(candidate)) {
-          if (&candidate != kept) return &candidate;
-        } else if (shard_->lock_of(candidate).set_aside(*this)) {
-          policy().set_aside(candidate);
-        } else if (&candidate != kept) {
-          return &candidate;  // its last pin has just gone
-        }
-      }
-      return nullptr;
+    // The least recently used node that nobody holds or waits for; null if there is none.
+    [[nodiscard]] Node* oldest_unpinned() noexcept requires(Policy::enabled) {
+      return shard().oldest_unpinned(nullptr);
     }
 
     // -- The shard as a whole --------------------------------------------------------------------
 
     // Whether there is anything to walk over.
-    [[nodiscard]] bool has_nodes() const noexcept { return !shard_->table_.empty(); }
+    [[nodiscard]] bool has_nodes() const noexcept { return !shard().table_.empty(); }
 
     // Gives back all memory that the keys do not need, whatever was reserved.
     void shrink_to_fit() noexcept {
-      shard_->reserved_ = 0;
-      shard_->compact(shard_->table_.size());
+      shard().reserved_ = 0;
+      shard().compact(shard().table_.size());
     }
 
+   private:
    private:
     Shard* shard_;  // null: left
   };
@@ -279,7 +253,7 @@ class alignas(cache_line) Shard {
     Walk& operator=(const Walk&) = delete;
     ~Walk() {
       if (state_ != State::under_way) return;
-      const ExclusiveSection section(shard_.structure_);
+      const ExclusiveSection section(shard_);
       end();
     }
 
@@ -311,13 +285,11 @@ class alignas(cache_line) Shard {
   };
 
   [[nodiscard]] KeyLock lock_of(Node& node) noexcept {
-    return KeyLock(structure_, waiters_, node.state);
+    return KeyLock(*this, waiters_, node.state);
   }
 
   // The calling thread, as the map knows it.
-  [[nodiscard]] Owner& this_owner() const noexcept {
-    return ThisModule::owner(structure_.registry());
-  }
+  [[nodiscard]] Owner& this_owner() const noexcept { return ThisModule::owner(registry()); }
 
   [[nodiscard]] const Allocator& allocator() const noexcept { return allocator_; }
 
@@ -391,17 +363,17 @@ class alignas(cache_line) Shard {
     bool compact = false;
   };
 
-  LOCKMAP_NOINLINE void leave_and_do_deferred(ExclusiveSection section) noexcept {
+  LOCKMAP_NOINLINE void unlock_and_do_deferred() noexcept {
     Deferred deferred = std::exchange(deferred_, {});
     has_deferred_ = false;
-    section.leave();
+    unlock();
     deferred.to_wake.wake_all();
     if (deferred.unused != nullptr) {
       deferred.unused->destroy_key();
       slab_.free_remote(deferred.unused);
     }
     if (deferred.compact) {
-      const ExclusiveSection again(structure_);
+      const ExclusiveSection again(*this);
       compact_if_sparse();
     }
     if (deferred.first_victim != nullptr) {
@@ -427,6 +399,43 @@ class alignas(cache_line) Shard {
     return !node.state.load(std::memory_order_acquire).pinned();
   }
 
+  // The key by value, so that the caller can have it in registers.
+  template <class T>
+  [[nodiscard]] LOCKMAP_NOINLINE Node* find_or_make_room(HashedKey<T> key) {
+    if (const Position position = table_.find(key); position != table_.end()) return *position;
+    make_room();
+    return nullptr;
+  }
+
+  template <class T, class K>
+  [[nodiscard]] Found find_or_make(const HashedKey<T>& key, K&& stored_key) {
+    // From the moment that the table makes room for the node, nothing may throw. So room is made
+    // here, if the key turns out to be new.
+    if (!slab_.has_room()) [[unlikely]] {
+      if (Node* const node =
+              find_or_make_room(HashedKey<const std::remove_reference_t<T>&>{key.key, key.hash})) {
+        return {node};
+      }
+    }
+    table_.prefetch(key);
+    Node* made = nullptr;
+    const Position position = table_.lazy_emplace(key, [&](const auto& construct) {
+      made = slab_.take();
+      made->hash = key.hash;
+      construct(made);
+    });
+    if (made == nullptr) return {*position, false};
+    try {
+      made->construct_key(allocator_, std::forward<K>(stored_key));
+    } catch (...) {
+      table_.erase(position);
+      slab_.free(made);
+      throw;
+    }
+    policy_.on_insert(*made);
+    return {made, true};
+  }
+
   // -- The end of a node -------------------------------------------------------------------------
 
   // Leaves a node in neither table nor order (I1), and in no list.
@@ -441,10 +450,27 @@ class alignas(cache_line) Shard {
     }
   }
 
-  LOCKMAP_NOINLINE void shrink_slow(Section& section, const Node* kept) noexcept
-      requires(Policy::enabled) {
+  // The least recently used node that nobody holds or waits for; null if there is none. Sets
+  // aside those that somebody does. `kept` is passed over.
+  [[nodiscard]] Node* oldest_unpinned(const Node* kept) noexcept requires(Policy::enabled) {
+    Node* node = policy_.template oldest<Node>();
+    while (node != nullptr) {
+      Node& candidate = *node;
+      node = policy_.newer(candidate);
+      if (is_unpinned(candidate)) {
+        if (&candidate != kept) return &candidate;
+      } else if (lock_of(candidate).set_aside(ExclusiveAccess())) {
+        policy_.set_aside(candidate);
+      } else if (&candidate != kept) {
+        return &candidate;  // its last pin has just gone
+      }
+    }
+    return nullptr;
+  }
+
+  LOCKMAP_NOINLINE void shrink_slow(const Node* kept) noexcept requires(Policy::enabled) {
     for (std::size_t excess = policy_.excess(table_.size()); excess != 0; --excess) {
-      Node* const victim = section.oldest_unpinned(kept);
+      Node* const victim = oldest_unpinned(kept);
       if (victim == nullptr) return;
       evict(*victim);
     }
@@ -593,7 +619,6 @@ class alignas(cache_line) Shard {
     }
   }
 
-  StructureLock structure_;
   bool has_deferred_ = false;
   Allocator allocator_;
   Table table_;

@@ -96,43 +96,43 @@ class ShardedMap {
   /// another owner holds the key. Deadlock: as `get`. Throws what moves and the allocator throw; then
   /// the key has its previous value, or none as before. Amortised constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
-  std::optional<Value> insert(Q&& key, Value value) {
-    auto [section, found] = find_or_make(std::forward<Q>(key));
-    if (found.made) {
-      store_first(section, *found.node, std::move(value));
-      return std::nullopt;
-    }
-    if constexpr (copied_in_place<Value>) {
-      if (section.may_read(*found.node)) {
-        std::optional<Value> previous(std::as_const(found.node->value));
-        std::construct_at(std::addressof(found.node->value), std::as_const(value));
-        section.touch(*found.node, Touch::use, true);
-        return previous;
+  LOCKMAP_ALWAYS_INLINE std::optional<Value> insert(Q&& key, Value value) {
+    return with_node(std::forward<Q>(key), [&](Section& section, Found found) {
+      if (found.made) {
+        store_first(section, *found.node, std::move(value));
+        return std::optional<Value>();
       }
-    }
-    Entry entry = lock(section, found, Touch::use);
-    entry.eviction_ = Eviction::others;
-    return entry.insert(std::move(value));
+      if constexpr (copied_in_place<Value>) {
+        if (section.may_read(*found.node)) {
+          std::optional<Value> previous(std::as_const(found.node->value));
+          std::construct_at(std::addressof(found.node->value), std::as_const(value));
+          section.touch(*found.node, Touch::use, true);
+          return previous;
+        }
+      }
+      return locked_insert(section.hand_over(), found, std::move(value));
+    });
   }
 
   /// Stores the value if the key has none, and says whether it did (what std calls insert). Waits,
   /// and throws, as `insert` does. Amortised constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   bool try_insert(Q&& key, Value value) {
-    auto [section, found] = find_or_make(std::forward<Q>(key));
-    if (found.made) {
-      store_first(section, *found.node, std::move(value));
+    return with_node(std::forward<Q>(key), [&](Section& section, Found found) {
+      if (found.made) {
+        store_first(section, *found.node, std::move(value));
+        return true;
+      }
+      if (section.may_read(*found.node)) {
+        section.touch(*found.node, Touch::use, true);
+        return false;
+      }
+      Entry entry = lock(section, found, Touch::use);
+      if (entry.has_value()) return false;
+      entry.eviction_ = Eviction::others;
+      entry.construct(std::move(value));
       return true;
-    }
-    if (section.may_read(*found.node)) {
-      section.touch(*found.node, Touch::use, true);
-      return false;
-    }
-    Entry entry = lock(section, found, Touch::use);
-    if (entry.has_value()) return false;
-    entry.eviction_ = Eviction::others;
-    entry.construct(std::move(value));
-    return true;
+    });
   }
 
   /// Removes the key, and returns its value; empty if it had none. Waits while another owner holds
@@ -169,8 +169,9 @@ class ShardedMap {
   /// constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] Entry entry(Q&& key) {
-    auto [section, found] = find_or_make(std::forward<Q>(key));
-    return lock(section, found, Touch::use);
+    return with_node(std::forward<Q>(key), [](Section& section, Found found) {
+      return lock(section, found, Touch::use);
+    });
   }
 
   /// `entry` without waiting: empty if the key is held, by this thread or another. Throws what the
@@ -521,9 +522,9 @@ class ShardedMap {
   [[nodiscard]] static Hold lock_found(Section& section, Found found, Touch touch,
                                        const D& deadline) {
     const Hold hold = try_hold(section, found, touch);
-    if (hold.node == nullptr) [[unlikely]] {
+    if (!hold) [[unlikely]] {
       // Never a node that was just made: nobody else knows of it.
-      return hold_contended(std::move(section), *found.node, touch, deadline);
+      return hold_contended<Section>(section.hand_over(), *found.node, touch, deadline);
     }
     if (found.made) section.shrink(found.node);
     section.leave();
@@ -539,7 +540,7 @@ class ShardedMap {
                                                  const D& deadline) {
     Shard& shard = section.shard();
     const Hold hold = lock_found(section, found, touch, deadline);
-    if (hold.node == nullptr) return std::nullopt;
+    if (!hold) return std::nullopt;
     return Entry(shard, hold);
   }
 
@@ -548,7 +549,7 @@ class ShardedMap {
   static void pop_oldest(Shard& shard,
                          std::optional<std::pair<Key, Value>>& popped) requires(Policy::enabled) {
     Section section(shard);
-    Node* const node = section.oldest_unpinned(nullptr);
+    Node* const node = section.oldest_unpinned();
     if (node == nullptr) return;
     if constexpr (std::is_nothrow_move_constructible_v<Key> &&
                   std::is_nothrow_move_constructible_v<Value>) {
@@ -571,19 +572,22 @@ class ShardedMap {
 
   using MapKeys = KeyTraits<Key, Hash, KeyEqual, Allocator>;
 
-  // The node of a key, and the section in which it was found.
-  struct Place {
-    Section section;
-    Found found;
-  };
-
-  template <class Q>
-  [[nodiscard]] Place find_or_make(Q&& key) {
+  // Hashes a key, finds or makes its node, and returns `f(section, found)`.
+  template <class Q, class F>
+  LOCKMAP_ALWAYS_INLINE decltype(auto) with_node(Q&& key, const F& f) {
     auto hashed = keys_.hashed(std::forward<Q>(key));
     Section section(shards_.of(hashed.hash));
-    const Found found =
-        section.find_or_make(hashed, MapKeys::stored_key(hashed, std::forward<Q>(key)));
-    return {std::move(section), found};
+    return f(section,
+             section.find_or_make(hashed, MapKeys::stored_key(hashed, std::forward<Q>(key))));
+  }
+
+  // Out of line to keep the fast path inlinable.
+  [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Value> locked_insert(
+      typename Section::InTransit in_transit, Found found, Value&& value) {
+    Section section(in_transit);
+    Entry entry = lock(section, found, Touch::use);
+    entry.eviction_ = Eviction::others;
+    return entry.insert(std::move(value));
   }
 
   // Gives a node that was just made its first value, and evicts for it if that succeeds.
@@ -604,8 +608,9 @@ class ShardedMap {
 
   template <class Q, class D>
   [[nodiscard]] std::optional<Entry> lock_entry(Q&& key, const D& deadline) {
-    auto [section, found] = find_or_make(std::forward<Q>(key));
-    return lock(section, found, Touch::use, deadline);
+    return with_node(std::forward<Q>(key), [&](Section& section, Found found) {
+      return lock(section, found, Touch::use, deadline);
+    });
   }
 
   // Calls `f(deadline)` for a limit of any kind.
@@ -653,24 +658,25 @@ class ShardedMap {
   Value get_or_make(Q&& key, F&& make, std::optional<SharedLoad>* shared) {
     static_assert(std::copy_constructible<Value>,
                   "lockmap: get_or_insert_with returns a copy, so Value must be copyable");
-    auto [section, found] = find_or_make(std::forward<Q>(key));
-    if constexpr (copied_in_place<Value>) {
-      if (!found.made && section.may_read(*found.node)) {
-        section.touch(*found.node, Touch::lookup, true);
-        return std::as_const(found.node->value);
+    return with_node(std::forward<Q>(key), [&](Section& section, Found found) -> Value {
+      if constexpr (copied_in_place<Value>) {
+        if (section.may_read(*found.node) && !found.made) {
+          section.touch(*found.node, Touch::lookup, true);
+          return std::as_const(found.node->value);
+        }
       }
-    }
-    [[maybe_unused]] const Deferral deferral;
-    if (shared != nullptr && !section.may_read(*found.node)) {
-      shared->emplace(section, *found.node);
-    }
-    Entry entry = lock(section, found, Touch::lookup);
-    entry.eviction_ = Eviction::others;
-    if (!entry.has_value()) {
-      if (shared != nullptr && shared->has_value()) (*shared)->rethrow();
-      make_value(entry, std::forward<F>(make));
-    }
-    return std::as_const(*entry);
+      [[maybe_unused]] const Deferral deferral;
+      if (shared != nullptr && !section.may_read(*found.node)) {
+        shared->emplace(section, *found.node);
+      }
+      Entry entry = lock(section, found, Touch::lookup);
+      entry.eviction_ = Eviction::others;
+      if (!entry.has_value()) {
+        if (shared != nullptr && shared->has_value()) (*shared)->rethrow();
+        make_value(entry, std::forward<F>(make));
+      }
+      return std::as_const(*entry);
+    });
   }
 
   template <class F>
@@ -679,7 +685,7 @@ class ShardedMap {
       entry.or_insert_with(std::forward<F>(make));
     } catch (...) {
       Section section(*entry.shard_);
-      section.load_waiters().report(entry.hold_.node->state, std::current_exception());
+      section.load_waiters().report(entry.node().state, std::current_exception());
       section.leave();
       throw;
     }
@@ -718,7 +724,7 @@ class ShardedMap {
         continue;
       }
       const Hold hold = lock_found(section, found, Touch::use, deadline);
-      if (hold.node == nullptr) return false;
+      if (!hold) return false;
       batch.guards_.push_back(Entry(shard, hold));
     }
     batch.make_index();

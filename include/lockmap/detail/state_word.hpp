@@ -69,7 +69,7 @@ class State {
   }
   // Whether leaving a key in this state takes more than the change of its word.
   [[nodiscard]] constexpr bool wants_section() const noexcept {
-    return pinned() ? wants_wake_up() : bits_ != has_value_bit;
+    return bits_ != has_value_bit && (!pinned() || wants_wake_up());
   }
 
   // Held by one owner, while nobody else wants the key.

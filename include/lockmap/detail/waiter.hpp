@@ -74,15 +74,11 @@ class Waiter : public ListLinks {
   IntrusiveList followers_;  // of the first waiter: the others for its key, in their order
 };
 
-// Waiters that left their queues and are to be woken when the section is left.
+// Waiters that left their queues and are to be woken when the section is left, in their order.
 class WakeList {
  public:
   [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
-  void push_back(Waiter& waiter) noexcept {
-    (last_ != nullptr ? last_->next : first_) = &waiter;
-    last_ = &waiter;
-    last_->next = nullptr;
-  }
+
   void wake_all() noexcept {
     for (ListLinks* links = first_; links != nullptr;) {
       auto& waiter = static_cast<Waiter&>(*links);
@@ -91,9 +87,22 @@ class WakeList {
     }
   }
 
+  // Puts waiters one behind the other.
+  class Builder {
+   public:
+    explicit Builder(WakeList& list) noexcept : end_(&list.first_) {}
+    void push_back(Waiter& waiter) noexcept {
+      waiter.next = nullptr;
+      *end_ = &waiter;
+      end_ = &waiter.next;
+    }
+
+   private:
+    ListLinks** end_;
+  };
+
  private:
   ListLinks* first_ = nullptr;
-  ListLinks* last_ = nullptr;
 };
 
 // The queues of a shard's keys: the waiters of one key in the order in which they are to be served.
