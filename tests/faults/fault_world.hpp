@@ -242,7 +242,7 @@ class World {
 
     EXPECT_EQ(map.size(), now.size());
     expect_quiet(map);
-    EXPECT_EQ(detail::ThisThread::held(), 0U);
+    EXPECT_EQ(detail::TestAccess::held(), 0U);
     for (const auto& [key, value] : now) EXPECT_EQ(detail::TestAccess::waiters(map, key), 0U);
     EXPECT_EQ(detail::TestAccess::waiters(map, target), 0U);
     contents_ = now;

@@ -96,7 +96,7 @@ class WaitingFaultsTest : public testing::Test {
         std::set<std::optional<int>> allowed;
         bool faulted = false;
         const auto let_wait = [&] {
-          if (detail::ThisThread::held() == 0) return;
+          if (detail::TestAccess::held() == 0) return;
           waiter.emplace([&] { found = wish.run(world); });
           await_waiters(world.map, world.target, 1);
         };
@@ -104,7 +104,7 @@ class WaitingFaultsTest : public testing::Test {
           std::optional<FaultInjector> fault;
           faulted = world.run(operation, [&] { fault.emplace(kind, nth, Repeat::once, let_wait); });
           allowed = world.allowed_after_fault(operation, Repeat::once);
-          EXPECT_EQ(detail::ThisThread::held(), 0U);
+          EXPECT_EQ(detail::TestAccess::held(), 0U);
         };
         if (waits) {
           auto guard = std::make_optional(world.map.entry(world.target));

@@ -543,17 +543,21 @@ TEST_F(DeadlockAcrossMapsTest, EqualKeysOfDifferentMapsAreDifferentKeys) {
 // The graph alone, for a moment that threads meet too seldom: handed the key, not awake yet.
 TEST(WaitGraphTest, AThreadThatWasHandedItsKeyIsNotWaiting) {
   using detail::State;
-  // Threads that there are not.
-  constexpr detail::ThreadId first_holder = detail::ThreadId{1} << 30U;
-  constexpr detail::ThreadId woken = first_holder + 1;
-  constexpr detail::ThreadId other = first_holder + 2;
+  constexpr detail::OwnerId first_holder = 1;
+  constexpr detail::OwnerId woken = 2;
+  constexpr detail::OwnerId other = 3;
+  detail::WaitGraph graph;
   detail::StateWord word;
-  word.store(State::of_sole_holder(first_holder, false), std::memory_order_release);
-  const detail::WaitGraph::Edge edge(woken, word);
-  EXPECT_EQ(edge.cycle_length(), 0U);
-  word.store(State::of_sole_holder(woken, false), std::memory_order_release);
-  const detail::WaitGraph::Edge waits_for_woken(other, word);
-  EXPECT_EQ(waits_for_woken.cycle_length(), 0U);
+  const auto hold_by = [&word](detail::OwnerId owner) {
+    word.store(State::of_sole_holder(owner, detail::Mode::exclusive, false),
+               std::memory_order_release);
+  };
+  hold_by(first_holder);
+  const detail::WaitGraph::Edge edge(graph, woken, word);
+  EXPECT_FALSE(edge.closes_cycle());
+  hold_by(woken);
+  const detail::WaitGraph::Edge waits_for_woken(graph, other, word);
+  EXPECT_FALSE(waits_for_woken.closes_cycle());
 }
 
 // Acquisitions nested in one order never meet a cycle, so whatever throws is a false alarm.
