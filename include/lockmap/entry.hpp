@@ -14,7 +14,7 @@
 
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/describe.hpp"
-#include "lockmap/detail/hash.hpp"
+#include "lockmap/detail/hashed_key.hpp"
 #include "lockmap/detail/shard.hpp"
 
 namespace lockmap {
@@ -311,8 +311,8 @@ class [[nodiscard]] Batch {
   }
   template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
   [[nodiscard]] const Entry* find(const Q& key) const {
-    const auto probe = keys_->probe(key);
-    const detail::NodeEqual<KeyEqual> is_node_of{&keys_->equal};
+    const auto probe = keys_->hashed(key);
+    const detail::NodeEqual<KeyEqual> is_node_of(keys_->equal);
     for (const Entry& entry : entries_) {
       if (entry.lock_.node != nullptr && is_node_of(entry.lock_.node, probe)) return &entry;
     }
@@ -341,7 +341,7 @@ class [[nodiscard]] Batch {
   template <class Key, class Value, class H, class E, class Allocator, class Order>
   friend class detail::ShardedMap;
 
-  using Keys = detail::Keys<key_type, Hash, KeyEqual>;
+  using Keys = detail::KeyTraits<key_type, Hash, KeyEqual, typename Shard::allocator_type>;
 
   explicit Batch(const Keys& keys) noexcept : keys_(&keys) {}
 

@@ -7,7 +7,7 @@
 #include <memory>
 #include <utility>
 
-#include "lockmap/detail/hash.hpp"
+#include "lockmap/default_hash.hpp"
 #include "lockmap/detail/order.hpp"
 #include "lockmap/detail/sharded_map.hpp"
 #include "lockmap/entry.hpp"

@@ -16,8 +16,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "lockmap/default_hash.hpp"
 #include "lockmap/detail/describe.hpp"
-#include "lockmap/detail/hash.hpp"
 #include "lockmap/detail/order.hpp"
 #include "lockmap/detail/sharded_map.hpp"
 #include "lockmap/entry.hpp"

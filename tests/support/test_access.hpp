@@ -121,7 +121,7 @@ struct TestAccess {
   template <class Map, class Q, class F>
   static std::size_t with_node(const Map& map, const Q& key, const F& f) {
     const auto& base = base_of(map);
-    const auto probe = base.keys_.probe(key);
+    const auto probe = base.keys_.hashed(key);
     auto& shard = base.shard_of(probe.hash);
     typename Map::Base::Section section(shard);
     const auto* node = shard.find(section, probe);

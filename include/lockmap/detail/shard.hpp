@@ -12,7 +12,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "lockmap/detail/config.hpp"
-#include "lockmap/detail/hash.hpp"
+#include "lockmap/detail/hashed_key.hpp"
 #include "lockmap/detail/node.hpp"
 #include "lockmap/detail/order.hpp"
 #include "lockmap/detail/reader_bias.hpp"
@@ -106,6 +106,7 @@ class alignas(cache_line) Shard {
  public:
   using key_type = Key;
   using mapped_type = Value;
+  using allocator_type = Allocator;
   using Node = detail::Node<Key, Value, typename Order::Links>;
 
  private:
@@ -118,7 +119,7 @@ class alignas(cache_line) Shard {
   // `equal` must outlive the shard.
   Shard(const KeyEqual& equal, const Allocator& allocator)
       : allocator_(allocator),
-        table_(0, NodeHash{}, NodeEqual<KeyEqual>{&equal},
+        table_(0, NodeHash{}, NodeEqual<KeyEqual>(equal),
                TableAllocator<Node*, Allocator>(allocator_)),
         slab_(allocator) {}
   Shard(const Shard&) = delete;
@@ -173,19 +174,19 @@ class alignas(cache_line) Shard {
 
   // Null if the key has no node.
   template <class T>
-  [[nodiscard]] Node* find(Section& section, const Probe<T>& probe) {
+  [[nodiscard]] Node* find(Section& section, const HashedKey<T>& probe) {
     const Position position = find_position(section, probe);
     return position == absent() ? nullptr : *position;
   }
   template <class T>
-  [[nodiscard]] const Node* find(const ReadSection& /*section*/, const Probe<T>& probe) const {
+  [[nodiscard]] const Node* find(const ReadSection& /*section*/, const HashedKey<T>& probe) const {
     table_.prefetch(probe);
     const auto position = table_.find(probe);
     return position == table_.end() ? nullptr : *position;
   }
 
   template <class T>
-  [[nodiscard]] Position find_position(Section& /*section*/, const Probe<T>& probe) {
+  [[nodiscard]] Position find_position(Section& /*section*/, const HashedKey<T>& probe) {
     table_.prefetch(probe);
     return table_.find(probe);
   }
@@ -200,7 +201,7 @@ class alignas(cache_line) Shard {
   // section is left it must get one of them or be discarded (I4). One probe. Throws what the
   // allocator, KeyEqual or the key's constructor throws; then nothing has changed.
   template <class T, class K>
-  [[nodiscard]] Found find_or_make(Section& section, const Probe<T>& probe, K&& key) {
+  [[nodiscard]] Found find_or_make(Section& section, const HashedKey<T>& probe, K&& key) {
     // From the moment that the table makes room for the node, nothing may throw. What throws is
     // done here, and only if the key turns out to be new.
     if (!slab_.has_room()) [[unlikely]] {

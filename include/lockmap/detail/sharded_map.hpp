@@ -25,7 +25,7 @@
 #include "absl/container/inlined_vector.h"
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/describe.hpp"
-#include "lockmap/detail/hash.hpp"
+#include "lockmap/detail/hashed_key.hpp"
 #include "lockmap/detail/order.hpp"
 #include "lockmap/detail/shard.hpp"
 #include "lockmap/detail/waiter.hpp"
@@ -88,8 +88,8 @@ class ShardArray {
 
 // What `batch_lock` takes: anything that a key can be constructed from, many times.
 template <class Range, class Key>
-concept RangeOf = std::ranges::input_range<Range> &&
-    std::constructible_from<Key, std::ranges::range_reference_t<Range>>;
+concept RangeOf =
+    std::ranges::input_range<Range> && MakesKey<std::ranges::range_reference_t<Range>, Key>;
 
 // What `for_each` and `retain` take.
 template <class F, class Key, class Value>
@@ -135,7 +135,7 @@ class ShardedMap {
 
   template <LookupKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] bool contains(const Q& key) const {
-    const auto probe = keys_.probe(key);
+    const auto probe = keys_.hashed(key);
     Shard& shard = shard_of(probe.hash);
     if constexpr (!Order::changes_on(Touch::lookup)) {
       const ReadSection section(shard);
@@ -160,7 +160,7 @@ class ShardedMap {
 
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   std::optional<Value> insert(Q&& key, Value value) {
-    auto probe = keys_.probe(std::forward<Q>(key));
+    auto probe = keys_.hashed(std::forward<Q>(key));
     Shard& shard = shard_of(probe.hash);
     Section section(shard);
     const Found found = find_or_make(shard, section, probe, std::forward<Q>(key));
@@ -183,7 +183,7 @@ class ShardedMap {
 
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   bool try_insert(Q&& key, Value value) {
-    auto probe = keys_.probe(std::forward<Q>(key));
+    auto probe = keys_.hashed(std::forward<Q>(key));
     Shard& shard = shard_of(probe.hash);
     Section section(shard);
     const Found found = find_or_make(shard, section, probe, std::forward<Q>(key));
@@ -204,7 +204,7 @@ class ShardedMap {
 
   template <LookupKey<Key, Hash, KeyEqual> Q = Key>
   std::optional<Value> remove(const Q& key) {
-    const auto probe = keys_.probe(key);
+    const auto probe = keys_.hashed(key);
     Shard& shard = shard_of(probe.hash);
     Section section(shard);
     const auto position = shard.find_position(section, probe);
@@ -230,7 +230,7 @@ class ShardedMap {
 
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] Entry entry(Q&& key) {
-    auto probe = keys_.probe(std::forward<Q>(key));
+    auto probe = keys_.hashed(std::forward<Q>(key));
     Shard& shard = shard_of(probe.hash);
     Section section(shard);
     const Found found = find_or_make(shard, section, probe, std::forward<Q>(key));
@@ -266,7 +266,7 @@ class ShardedMap {
   Value get_or_insert_with(Q&& key, F&& make) {
     static_assert(std::copy_constructible<Value>,
                   "lockmap: get_or_insert_with returns a copy, so Value must be copyable");
-    auto probe = keys_.probe(std::forward<Q>(key));
+    auto probe = keys_.hashed(std::forward<Q>(key));
     Shard& shard = shard_of(probe.hash);
     Section section(shard);
     const Found found = find_or_make(shard, section, probe, std::forward<Q>(key));
@@ -351,7 +351,8 @@ class ShardedMap {
 
   ShardedMap(std::size_t shard_count, std::size_t initial_capacity, Hash hash, KeyEqual equal,
              const Allocator& allocator)
-      : keys_{std::move(hash), std::move(equal)}, shards_(shard_count, keys_.equal, allocator) {
+      : keys_{std::move(hash), std::move(equal), allocator},
+        shards_(shard_count, keys_.equal, allocator) {
     if (initial_capacity >
         static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / (2 * sizeof(Node))) {
       throw std::length_error("lockmap: initial_capacity is too large: " +
@@ -386,7 +387,7 @@ class ShardedMap {
   [[nodiscard]] std::optional<Value> copy_of(const Q& key) const {
     static_assert(std::copy_constructible<Value>,
                   "lockmap: get returns a copy, so Value must be copyable; use entry instead");
-    const auto probe = keys_.probe(key);
+    const auto probe = keys_.hashed(key);
     Shard& shard = shard_of(probe.hash);
     if constexpr (copied_in_place<Value> && !Order::changes_on(touch)) {
       const ReadSection section(shard);
@@ -411,7 +412,7 @@ class ShardedMap {
   // Not inlined, so that what is before it is.
   template <class T>
   [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Value> locked_copy(Shard& shard,
-                                                                         const Probe<T>& probe,
+                                                                         const HashedKey<T>& probe,
                                                                          Touch touch) {
     const std::optional<Entry> entry = lock_existing(shard, probe, touch);
     if (!entry.has_value() || !entry->has_value()) return std::nullopt;
@@ -420,9 +421,8 @@ class ShardedMap {
 
   // Locks a key if it has a node, waiting as long as it takes.
   template <class T>
-  [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Entry> lock_existing(Shard& shard,
-                                                                           const Probe<T>& probe,
-                                                                           Touch touch) {
+  [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Entry> lock_existing(
+      Shard& shard, const HashedKey<T>& probe, Touch touch) {
     Section section(shard);
     Node* const node = shard.find(section, probe);
     if (node == nullptr) {
@@ -485,7 +485,7 @@ class ShardedMap {
  private:
   friend struct TestAccess;
 
-  using MapKeys = Keys<Key, Hash, KeyEqual>;
+  using MapKeys = KeyTraits<Key, Hash, KeyEqual, Allocator>;
 
   [[nodiscard]] Shard& shard_of(std::uint64_t hash) const noexcept {
     const std::span<Shard> all = shards();
@@ -494,7 +494,7 @@ class ShardedMap {
 
   // `key` is what `probe` was made from.
   template <class T, class Q>
-  [[nodiscard]] static Found find_or_make(Shard& shard, Section& section, Probe<T>& probe,
+  [[nodiscard]] static Found find_or_make(Shard& shard, Section& section, HashedKey<T>& probe,
                                           Q&& key) {
     return shard.find_or_make(section, probe, MapKeys::stored_key(probe, std::forward<Q>(key)));
   }
@@ -518,7 +518,7 @@ class ShardedMap {
 
   template <class Q, class D>
   [[nodiscard]] std::optional<Entry> lock_entry(Q&& key, const D& deadline) {
-    auto probe = keys_.probe(std::forward<Q>(key));
+    auto probe = keys_.hashed(std::forward<Q>(key));
     Shard& shard = shard_of(probe.hash);
     Section section(shard);
     const Found found = find_or_make(shard, section, probe, std::forward<Q>(key));
@@ -532,16 +532,14 @@ class ShardedMap {
   // Adds guards of all keys to an empty batch. False if the deadline was too early for one of them.
   template <class Range, class Less, class D>
   [[nodiscard]] bool lock_batch(Batch& batch, Range&& range, Less& less, const D& deadline) {
-    Few<Probe<Key>> keys;
+    Few<HashedKey<Key>> keys;
     if constexpr (std::ranges::sized_range<Range>) keys.reserve(std::ranges::size(range));
     for (auto&& element : range) {
-      Key key(std::forward<decltype(element)>(element));
-      const std::uint64_t hash = keys_.hash_of(key);
-      prefetch_for_writing(&shard_of(hash));  // the misses of all keys at once
-      keys.push_back({std::move(key), hash});
+      keys.push_back(keys_.hashed_copy(std::forward<decltype(element)>(element)));
+      prefetch_for_writing(&shard_of(keys.back().hash));  // the misses of all keys at once
     }
     batch.entries_.reserve(keys.size());
-    for (Probe<Key>* const probe : sorted(keys, less)) {
+    for (HashedKey<Key>* const probe : sorted(keys, less)) {
       Shard& shard = shard_of(probe->hash);
       Section section(shard);
       const Found found = shard.find_or_make(section, *probe, std::move(probe->key));
@@ -557,17 +555,18 @@ class ShardedMap {
   // The keys of a batch in the order in which they are to be locked. Pointers, so that keys need
   // not be assignable.
   template <class Less>
-  [[nodiscard]] static Few<Probe<Key>*> sorted(Few<Probe<Key>>& keys, Less& less) {
+  [[nodiscard]] static Few<HashedKey<Key>*> sorted(Few<HashedKey<Key>>& keys, Less& less) {
     static_assert(std::predicate<Less&, const Key&, const Key&>,
                   "lockmap: batch_lock takes keys in sorted order, and these cannot be compared by "
                   "std::less<>: pass a comparator as the second argument");
-    Few<Probe<Key>*> order;
+    Few<HashedKey<Key>*> order;
     order.reserve(keys.size());
-    for (Probe<Key>& key : keys) order.push_back(&key);
+    for (HashedKey<Key>& key : keys) order.push_back(&key);
     if constexpr (std::predicate<Less&, const Key&, const Key&>) {  // else one error is enough
-      std::sort(order.begin(), order.end(), [&less](const Probe<Key>* a, const Probe<Key>* b) {
-        return static_cast<bool>(less(std::as_const(a->key), std::as_const(b->key)));
-      });
+      std::sort(order.begin(), order.end(),
+                [&less](const HashedKey<Key>* a, const HashedKey<Key>* b) {
+                  return static_cast<bool>(less(std::as_const(a->key), std::as_const(b->key)));
+                });
     }
     return order;
   }
