@@ -121,7 +121,8 @@ TYPED_TEST(ImmovableValuesTest, WholeMap) {
 
 TYPED_TEST(ImmovableValuesTest, Mutexes) {
   auto map = make_map<MapOf<TypeParam, int, std::mutex>>();
-  const std::lock_guard<std::mutex> lock(map.entry(1).emplace());
+  auto entry = map.entry(1);
+  const std::lock_guard<std::mutex> lock(entry.emplace());
   EXPECT_EQ(map.size(), 1U);
 }
 
