@@ -187,8 +187,7 @@ struct KeyTraits {
     if constexpr (requires(Allocator a, Key * key) { a.construct(key, std::forward<Q>(q)); }) {
       return std::make_obj_using_allocator<Key>(allocator, as_argument(std::forward<Q>(q)));
     } else {
-      Key key(as_argument(std::forward<Q>(q)));
-      return key;
+      return static_cast<Key>(as_argument(std::forward<Q>(q)));
     }
   }
 };
