@@ -535,8 +535,9 @@ class ShardedMap {
     Few<HashedKey<Key>> keys;
     if constexpr (std::ranges::sized_range<Range>) keys.reserve(std::ranges::size(range));
     for (auto&& element : range) {
-      keys.push_back(keys_.hashed_copy(std::forward<decltype(element)>(element)));
-      prefetch_for_writing(&shard_of(keys.back().hash));  // the misses of all keys at once
+      HashedKey<Key> key = keys_.hashed_copy(std::forward<decltype(element)>(element));
+      prefetch_for_writing(&shard_of(key.hash));  // the misses of all keys at once
+      keys.push_back(std::move(key));
     }
     batch.entries_.reserve(keys.size());
     for (HashedKey<Key>* const probe : sorted(keys, less)) {
