@@ -94,10 +94,19 @@ class [[nodiscard]] Batch {
     return nullptr;
   }
 
+  [[nodiscard]] Guard* find(
+      detail::Constant<key_type> key) requires std::is_arithmetic_v<key_type> {
+    return find(key.key);
+  }
+
   /// Whether the batch holds a key. As `find`.
   template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
   [[nodiscard]] bool contains(const Q& key) const {
     return find(key) != nullptr;
+  }
+  [[nodiscard]] bool contains(
+      detail::Constant<key_type> key) const requires std::is_arithmetic_v<key_type> {
+    return contains(key.key);
   }
 
   /// The entry of a key. Throws std::out_of_range if the batch does not hold it; else as `find`.
@@ -110,6 +119,10 @@ class [[nodiscard]] Batch {
     if (const Guard* const guard = find(key)) return *guard;
     throw std::out_of_range("lockmap: Batch::at: key " + detail::describe(key) +
                             " is not in the batch");
+  }
+
+  [[nodiscard]] Guard& at(detail::Constant<key_type> key) requires std::is_arithmetic_v<key_type> {
+    return at(key.key);
   }
 
  private:

@@ -133,6 +133,10 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   [[nodiscard]] std::optional<Value> peek(const Q& key) const {
     return this->template copy_of<detail::Touch::quiet>(key);
   }
+  [[nodiscard]] std::optional<Value> peek(
+      detail::Constant<Key> key) const requires std::is_arithmetic_v<Key> {
+    return peek(key.key);
+  }
 
   /// Removes the least recently used key of a shard that nobody holds or waits for, and returns it
   /// with its value. Takes shards in turn from call to call, and goes on to the next where there is

@@ -32,6 +32,11 @@ struct AnyKey {
       AnyKey(T&& source)
       : key(std::forward<T>(source)) {}
 
+  template <class T>
+  requires narrows<T, Key>
+  // NOLINTNEXTLINE(google-explicit-constructor): as above.
+  consteval AnyKey(T constant) : key(Constant<Key>::same_value(constant)) {}
+
   // A list has only const elements, and this one is used once.
   explicit operator Key&&() const noexcept { return static_cast<Key&&>(key); }
 

@@ -95,12 +95,33 @@ template <class From, class To>
 inline constexpr bool narrows =
     std::is_arithmetic_v<To> && !std::same_as<From, To> && !ListInitializes<From, To>;
 
-// The names of these two are the error message for a lookup by a number that would narrow.
-template <class Q, class Key>
-concept MustNotNarrowToKey = !narrows<Q, Key>;
+// Their names are the error message for a number of a type that would narrow, in a lookup and where
+// a key is made.
 template <class Q, class Key, class Hash, class KeyEqual>
-concept LookupMustNotNarrowToKey =
-    looked_up_directly<Q, Key, Hash, KeyEqual> || MustNotNarrowToKey<Q, Key>;
+concept LookupMustNotNarrow = !(narrows<Q, Key> && !looked_up_directly<Q, Key, Hash, KeyEqual>);
+template <class Q, class Key>
+concept KeyMustNotNarrow = !narrows<Q, Key>;
+
+// A constant of a type that would narrow, such as the literal 1 where keys are unsigned: accepted, as
+// in list-initialisation, if the key has its value.
+template <class Key>
+struct Constant {
+  template <class T>
+  requires narrows<T, Key>
+  // NOLINTNEXTLINE(google-explicit-constructor): it stands for a key.
+  consteval Constant(T constant) : key(same_value(constant)) {}
+
+  template <class T>
+  [[nodiscard]] static consteval Key same_value(T constant) {
+    const Key key = static_cast<Key>(constant);
+    if (static_cast<T>(key) != constant || (key < Key{}) != (constant < T{})) {
+      throw "lockmap: the key has not the value of this constant";
+    }
+    return key;
+  }
+
+  Key key;
+};
 
 template <class Q, class Key, class Hash, class KeyEqual>
 concept ActsAsKey =
@@ -109,12 +130,11 @@ concept ActsAsKey =
 // A key or a heterogeneous key: Hash and KeyEqual accept it, or it converts to a key.
 template <class Q, class Key, class Hash, class KeyEqual>
 concept LookupKey = ActsAsKey<std::remove_cvref_t<Q>, Key, Hash, KeyEqual> &&
-    LookupMustNotNarrowToKey<std::remove_cvref_t<Q>, Key, Hash, KeyEqual>;
+    LookupMustNotNarrow<std::remove_cvref_t<Q>, Key, Hash, KeyEqual>;
 
 // A key can be made from it: one element of a batch.
 template <class Q, class Key>
-concept MakesKey =
-    std::constructible_from<Key, Q> && MustNotNarrowToKey<std::remove_cvref_t<Q>, Key>;
+concept MakesKey = std::constructible_from<Key, Q> && KeyMustNotNarrow<std::remove_cvref_t<Q>, Key>;
 
 // A key or a heterogeneous key, in an operation that may store it.
 template <class Q, class Key, class Hash, class KeyEqual>
@@ -193,8 +213,7 @@ struct KeyTraits {
     if constexpr (constructed_by_allocator<Key, Allocator>) {
       return std::make_obj_using_allocator<Key>(allocator, as_argument(std::forward<Q>(q)));
     } else {
-      Key key(as_argument(std::forward<Q>(q)));
-      return key;
+      return static_cast<Key>(as_argument(std::forward<Q>(q)));
     }
   }
 };

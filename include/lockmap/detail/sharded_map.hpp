@@ -228,6 +228,55 @@ class ShardedMap {
     return get_or_make(std::forward<Q>(key), std::forward<F>(make), &load);
   }
 
+  // -- Constants as keys -------------------------------------------------------------------------
+  //
+  // For a literal of another type than the key's, such as 1 where keys are unsigned.
+
+  [[nodiscard]] std::optional<Value> get(
+      Constant<Key> key) const requires std::is_arithmetic_v<Key> {
+    return get(key.key);
+  }
+  [[nodiscard]] bool contains(Constant<Key> key) const requires std::is_arithmetic_v<Key> {
+    return contains(key.key);
+  }
+  std::optional<Value> insert(Constant<Key> key, Value value) requires std::is_arithmetic_v<Key> {
+    return insert(key.key, std::move(value));
+  }
+  bool try_insert(Constant<Key> key, Value value) requires std::is_arithmetic_v<Key> {
+    return try_insert(key.key, std::move(value));
+  }
+  std::optional<Value> remove(Constant<Key> key) requires std::is_arithmetic_v<Key> {
+    return remove(key.key);
+  }
+  [[nodiscard]] Entry entry(Constant<Key> key) requires std::is_arithmetic_v<Key> {
+    return entry(key.key);
+  }
+  [[nodiscard]] std::optional<Entry> try_entry(
+      Constant<Key> key) requires std::is_arithmetic_v<Key> {
+    return try_entry(key.key);
+  }
+  [[nodiscard]] std::optional<Entry> find_entry(
+      Constant<Key> key) requires std::is_arithmetic_v<Key> {
+    return find_entry(key.key);
+  }
+  template <class Rep, class Period>
+  [[nodiscard]] std::optional<Entry> try_entry_for(
+      Constant<Key> key,
+      const std::chrono::duration<Rep, Period>& limit) requires std::is_arithmetic_v<Key> {
+    return try_entry_for(key.key, limit);
+  }
+  template <class Clock, class Duration>
+  [[nodiscard]] std::optional<Entry> try_entry_until(
+      Constant<Key> key,
+      const std::chrono::time_point<Clock, Duration>& time) requires std::is_arithmetic_v<Key> {
+    return try_entry_until(key.key, time);
+  }
+  template <MakerOf<Value> F, class... Option>
+  Value get_or_insert_with(Constant<Key> key, F&& make,
+                           Option... option) requires std::is_arithmetic_v<Key> {
+    return get_or_insert_with(key.key, std::forward<F>(make), option...);
+  }
+
   // -- Several keys ------------------------------------------------------------------------------
 
   /// The guards of all the keys, without duplicates, taken in sorted order, so that batches do not
