@@ -293,11 +293,11 @@ class ShardedMap {
   }
   template <MakesKey<Key> T, class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(std::initializer_list<T> keys, Less less = {}) {
-    return batch_lock<const std::initializer_list<T>&>(keys, std::move(less));
+    return batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
   }
   template <class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(std::initializer_list<AnyKey<Key>> keys, Less less = {}) {
-    return batch_lock<const std::initializer_list<AnyKey<Key>>&>(keys, std::move(less));
+    return batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
   }
 
   /// `batch_lock` without waiting: all of the keys or, if one is held, none. Throws as `batch_lock`
@@ -315,12 +315,12 @@ class ShardedMap {
   }
   template <MakesKey<Key> T, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock(std::initializer_list<T> keys, Less less = {}) {
-    return try_batch_lock<const std::initializer_list<T>&>(keys, std::move(less));
+    return try_batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
   }
   template <class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock(std::initializer_list<AnyKey<Key>> keys,
                                                     Less less = {}) {
-    return try_batch_lock<const std::initializer_list<AnyKey<Key>>&>(keys, std::move(less));
+    return try_batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
   }
 
   /// `batch_lock` with a limit to the wait for all keys together: all of them or, if they could not
@@ -337,14 +337,13 @@ class ShardedMap {
   [[nodiscard]] std::optional<Batch> try_batch_lock_for(
       std::initializer_list<T> keys, const std::chrono::duration<Rep, Period>& limit,
       Less less = {}) {
-    return try_batch_lock_for<const std::initializer_list<T>&>(keys, limit, std::move(less));
+    return try_batch_lock_for(std::span(keys.begin(), keys.size()), limit, std::move(less));
   }
   template <class Rep, class Period, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock_for(
       std::initializer_list<AnyKey<Key>> keys, const std::chrono::duration<Rep, Period>& limit,
       Less less = {}) {
-    return try_batch_lock_for<const std::initializer_list<AnyKey<Key>>&>(keys, limit,
-                                                                         std::move(less));
+    return try_batch_lock_for(std::span(keys.begin(), keys.size()), limit, std::move(less));
   }
 
   /// `batch_lock` until a time: all of the keys or, if they could not be had until then, none.
@@ -358,14 +357,13 @@ class ShardedMap {
   [[nodiscard]] std::optional<Batch> try_batch_lock_until(
       std::initializer_list<T> keys, const std::chrono::time_point<Clock, Duration>& time,
       Less less = {}) {
-    return try_batch_lock_until<const std::initializer_list<T>&>(keys, time, std::move(less));
+    return try_batch_lock_until(std::span(keys.begin(), keys.size()), time, std::move(less));
   }
   template <class Clock, class Duration, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock_until(
       std::initializer_list<AnyKey<Key>> keys, const std::chrono::time_point<Clock, Duration>& time,
       Less less = {}) {
-    return try_batch_lock_until<const std::initializer_list<AnyKey<Key>>&>(keys, time,
-                                                                           std::move(less));
+    return try_batch_lock_until(std::span(keys.begin(), keys.size()), time, std::move(less));
   }
 
   // -- All keys ----------------------------------------------------------------------------------
