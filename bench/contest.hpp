@@ -116,13 +116,11 @@ inline void print_results(const std::vector<Result>& results) {
 
 inline void print_legend(const std::string& reference) {
   std::printf(
-      "A figure is the median over the rounds, with quartiles in brackets: time over the "
-      "operations "
-      "of all threads.\n"
+      "A figure is the median over the rounds, with quartiles in brackets: time over the\n"
+      "operations of all threads.\n"
       "A ratio is that of two slices of one round, median and quartiles; below 1, %s takes less.\n"
-      "near, far: where the processors of the first two threads were (near: a cache line crosses "
-      "in "
-      "less than 100 ns).\n\n",
+      "near, far: where the processors of the first two threads were (near: a cache line\n"
+      "crosses in less than 100 ns).\n\n",
       reference.c_str());
 }
 
@@ -210,9 +208,10 @@ inline std::vector<std::vector<Result>> contest(const std::string& workload, con
     takes_part[i] = entrant.support == Support::full && threads <= entrant.max_threads;
     if (!takes_part[i]) continue;
     index[i] = contenders.size();
-    contenders.push_back({entrant.name, [&entrant, &team](std::uint64_t round) {
-                            return entrant.measure(team, round);
-                          }});
+    const auto measure = [&entrant, &team](std::uint64_t round) {
+      return entrant.measure(team, round);
+    };
+    contenders.push_back({entrant.name, measure});
   }
   const Slices slices = run_rounds(contenders, rounds);
 
@@ -221,16 +220,15 @@ inline std::vector<std::vector<Result>> contest(const std::string& workload, con
     std::vector<Result> results;
     bool seen = false;
     for (std::size_t i = 0; i < entrants.size(); ++i) {
-      Result result{workload,
-                    unit,
-                    threads,
-                    place,
-                    entrants[i].name,
-                    entrants.front().name,
-                    entrants[i].support,
-                    {},
-                    0,
-                    rounds};
+      Result result;
+      result.workload = workload;
+      result.unit = unit;
+      result.threads = threads;
+      result.place = place;
+      result.peer = entrants[i].name;
+      result.reference = entrants.front().name;
+      result.support = entrants[i].support;
+      result.rounds = rounds;
       if (takes_part[i]) {
         result.summary = summarize(slices[index[i]], slices.front(), place);
         result.line_ns = median_line(slices[index[i]], place);

@@ -1,8 +1,7 @@
 // The maps that are compared, each behind the same few operations on 64-bit values:
 //
-//   Peer(capacity)            a map with room for so many keys, 0 for none; a cache (`bounded`)
-// that
-//                             holds at most so many
+//   Peer(capacity)            a map with room for so many keys, 0 for none
+//                             a cache (`bounded`) that holds at most so many
 //   get(q)                    the value, or 0
 //   insert(key, value)        stores it, whether there was one or not
 //   remove(q)                 the key goes
