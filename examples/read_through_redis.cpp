@@ -7,21 +7,22 @@
 //   Redis for the lock of a key, however many of its threads want it.
 // - `read` asks the store once per key and process, however many threads want the key at the same
 //   moment. It sees every update that this process has finished. It may not see what other
-//   processes wrote in the last `time_to_live`: within that time a cached value is not compared with
-//   the store. Where that is not good enough, use `update`. That a key has no value is cached too.
-// - Errors are exceptions that say which server and command they are about. A load that fails leaves
-//   nothing in the cache, and only its own caller gets the error: threads that waited for it try
-//   themselves, one after the other, so with a server that does not answer the last one waits for
-//   all their timeouts. After OutcomeUnknown from `update` the store may have the new value or not;
-//   after any other error it has not. In both cases the cache forgets the key, so the next `read`
-//   asks the store. The next use connects again.
+//   processes wrote in the last `time_to_live`: within that time a cached value is not compared
+//   with the store. Where that is not good enough, use `update`. That a key has no value is cached
+//   too.
+// - Errors are exceptions that say which server and command they are about. A load that fails
+//   leaves nothing in the cache, and only its own caller gets the error: threads that waited for it
+//   try themselves, one after the other, so with a server that does not answer the last one waits
+//   for all their timeouts. After OutcomeUnknown from `update` the store may have the new value or
+//   not; after any other error it has not. In both cases the cache forgets the key, so the next
+//   `read` asks the store. The next use connects again.
 // - While a change runs, this process's reads of the key wait. It should be quick: if the lock
 //   expires meanwhile and another process takes it, the write is refused (StaleLock, see store.hpp)
 //   and may be tried again. It must not update other keys: two processes that do so in opposite
 //   order would wait for each other until the time for a lock is over.
 //
-// The demonstration adds 1 to shared counters, many times from many threads, and checks that nothing
-// is lost. Start it several times at once; kill and restart the server meanwhile.
+// The demonstration adds 1 to shared counters, many times from many threads, and checks that
+// nothing is lost. Start it several times at once; kill and restart the server meanwhile.
 #include <unistd.h>
 
 #include <atomic>

@@ -95,7 +95,8 @@ expect() { # WHAT ACTUAL EXPECTED
 expect_usage read_through_redis
 expect_error "--port: '0' is not a whole number" read_through_redis --port 0
 expect_error "--port: 'x' is not a whole number" read_through_redis --port x
-expect_error "--process-name: 'a b' is not one word" read_through_redis --port 1 --process-name 'a b'
+expect_error "--process-name: 'a b' is not one word" read_through_redis --port 1 \
+  --process-name 'a b'
 expect_error "unexpected 'file'" read_through_redis --port 1 file
 expect_error "unknown option '--prot'" read_through_redis --prot 1
 

@@ -28,8 +28,8 @@ expect_exit() {
     fail "$program $*: exit code $code, not $expected: $(head -c 1000 "$scratch/err")"
 }
 
-# expect_error TEXT PROGRAM ARGUMENTS...: bad input gives exit code 2, nothing on stdout and one line
-# on stderr that contains TEXT.
+# expect_error TEXT PROGRAM ARGUMENTS...: bad input gives exit code 2, nothing on stdout and one
+# line on stderr that contains TEXT.
 expect_error() {
   local text=$1
   shift

@@ -37,7 +37,8 @@ compare() {
 
 # Real text.
 texts=()
-for file in "$source"/README.md "$source"/LICENSE /usr/share/common-licenses/{GPL-3,Apache-2.0,MPL-2.0}; do
+for file in "$source"/README.md "$source"/LICENSE \
+  /usr/share/common-licenses/{GPL-3,Apache-2.0,MPL-2.0}; do
   if [ -r "$file" ]; then texts+=("$file"); fi
 done
 [ ${#texts[@]} -gt 0 ] || texts=("$0")
@@ -60,7 +61,10 @@ printf 'caf\xc3\xa9 na\xc3\xafve \xff\xfe\x00nul\x00byte \xe2\x80\x9cquoted\xe2\
 printf 'don'\''t a-b a_b x1y 42 [@`{ AZaz' > signs
 : > empty
 printf ' \n.' > no_words
-{ head -c 1500000 /dev/zero | tr '\0' 'x' && echo ' short' && head -c 700000 /dev/zero | tr '\0' 'Y'; } > long
+{
+  head -c 1500000 /dev/zero | tr '\0' 'x' && echo ' short' &&
+    head -c 700000 /dev/zero | tr '\0' 'Y'
+} > long
 for size in 262143 262144 262145; do # a word that ends just at, before and after the end of a chunk
   { head -c "$size" /dev/zero | tr '\0' 'z' && printf ' end'; } > "long_$size"
 done
@@ -78,7 +82,8 @@ expect_exit 0 word_count <(cat "$scratch/crlf")
 # --top, and the form of the output.
 printf 'b a c b c c d' > top
 expect_exit 0 word_count --top 3 top
-[ "$(head -4 out | cut -c 1-16)" = "$(printf '%12d  c\n%12d  b\n%12d  a\ndistinct words: ' 3 2 1)" ] ||
+top=$(printf '%12d  c\n%12d  b\n%12d  a\ndistinct words: ' 3 2 1)
+[ "$(head -4 out | cut -c 1-16)" = "$top" ] ||
   fail "the top words: $(cat out)"
 expect_exit 0 word_count --top 0 top
 head -1 out | grep -q '^distinct words: *4$' || fail "--top 0 shows words"
