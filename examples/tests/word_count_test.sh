@@ -89,7 +89,7 @@ expect_exit 0 word_count --top 0 top
 head -1 out | grep -q '^distinct words: *4$' || fail "--top 0 shows words"
 
 # Errors.
-expect_usage word_count
+expect_usage word_count threads top
 expect_error "'missing': No such file" word_count missing
 expect_error "'missing'" word_count top missing empty
 mkdir directory
@@ -101,13 +101,14 @@ if [ "$(id -u)" -ne 0 ]; then
   expect_error "'secret': Permission denied" word_count secret
 fi
 for bad in 0 -1 +1 x 1x '' ' 1' 1.5 1025 99999999999999999999; do
-  expect_error "--threads: '$bad' is not a whole number" word_count --threads "$bad" top
-  expect_error "--threads: '$bad' is not a whole number" word_count "--threads=$bad" top
+  error="Illegal value '$bad' specified for flag 'threads'; not a whole number from 1 to 1024"
+  expect_bad_flag "$error" word_count --threads "$bad" top
+  expect_bad_flag "$error" word_count "--threads=$bad" top
 done
-expect_error "--top: 'ten' is not a whole number" word_count --top ten top
-expect_error "--top needs a value" word_count top --top
-expect_error "unknown option '--bottom'" word_count --bottom 3 top
-expect_error "unknown option '-t'" word_count -t top
+expect_bad_flag "Illegal value 'ten' specified for flag 'top'; not a whole" word_count --top ten top
+expect_bad_flag "Missing the value for the flag 'top'" word_count top --top
+expect_bad_flag "Unknown command line flag 'bottom'" word_count --bottom 3 top
+expect_bad_flag "Unknown command line flag 't'" word_count -t top
 if [ -w /dev/full ]; then
   code=0
   "$binaries/word_count" top > /dev/full 2> err || code=$?
