@@ -11,16 +11,21 @@
 #include <cstdint>
 #include <cstdio>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <vector>
 
-#include "arguments.hpp"
 #include "lockmap/lockmap.hpp"
+#include "program.hpp"
 #include "team.hpp"
 
 #if defined(LOCKMAP_BENCH_HAS_TBB)
 #include <tbb/concurrent_hash_map.h>
 #endif
+
+using Seconds = support::Positive<3600>;
+ABSL_FLAG(std::optional<Seconds>, seconds, std::nullopt,
+          "time for each; by default 2, or 0.05 if --quick");
 
 namespace {
 
@@ -139,17 +144,9 @@ bool measure(std::chrono::duration<double> time) {
   return false;
 }
 
-constexpr const char* usage =
-    "One greedy thread and seven others on one hot key, for each kind of lock.\n"
-    "  --seconds S   time for each (2)\n"
-    "  --quick       the same as --seconds 0.05 (as does --benchmark_min_time=...)\n";
-
-int run(bench::Arguments& arguments) {
-  double seconds = 2;
-  const bool quick = arguments.flag("--quick");
-  if (arguments.text("--benchmark_min_time").has_value() || quick) seconds = 0.05;
-  if (const auto given = arguments.number("--seconds", 3600)) seconds = *given;
-  arguments.finish();
+int run() {
+  double seconds = bench::is_quick() ? 0.05 : 2;
+  if (const auto given = absl::GetFlag(FLAGS_seconds)) seconds = given->value;
 
   std::printf("Acquisitions in %g s on %zu processors, and the longest single wait of the seven\n",
               seconds, bench::allowed_processors().size());
@@ -169,5 +166,7 @@ int run(bench::Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const char* const usage =
+      "One greedy thread and seven others on one hot key, for each kind of lock.";
   return bench::run_program(argc, argv, usage, run);
 }
