@@ -50,8 +50,8 @@ struct Role {
   bool increments = false;  // every step adds 1 to the value of the key
 };
 
-// A scenario has one key, the roles, a rule which thread has which (they are numbered from 0), and a
-// step for each role, which returns whether it counts. One with `threads` is for so many threads
+// A scenario has one key, the roles, a rule which thread has which (they are numbered from 0), and
+// a step for each role, which returns whether it counts. One with `threads` is for so many threads
 // only.
 
 struct GuardOfHotKey {
