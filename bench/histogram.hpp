@@ -45,7 +45,7 @@ class Histogram {
   // From a power of 2 to the next.
   static constexpr std::size_t steps = std::size_t{1} << step_bits;
 
-  // Below `steps` every value has a place of its own; beyond, its highest step_bits + 1 bits decide.
+  // Below `steps` every value has a place of its own; beyond, its highest step_bits + 1 bits count.
   static std::size_t index_of(std::uint64_t value) {
     if (value < steps) return static_cast<std::size_t>(value);
     const auto shift = static_cast<unsigned>(std::bit_width(value)) - (step_bits + 1);
