@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "lockmap/default_hash.hpp"
 #include "lockmap/detail/config.hpp"
+#include "lockmap/lockmap.hpp"
 
 namespace bench {
 

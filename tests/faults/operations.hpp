@@ -33,7 +33,7 @@ auto faulty_maker(World& world) {
 }
 
 // -- One key, which Q is the form of: `const Key&` is copied if it is stored, `Key` moved, and what
-// is no key is converted to one. --------------------------------------------------------------------
+// is no key is converted to one. ------------------------------------------------------------------
 
 template <class World, class Q>
 void append_lookups(Operations<World>& all, const std::string& form) {
@@ -143,7 +143,7 @@ Operations<World> storing_operations() {
   return all;
 }
 
-// -- Entry ------------------------------------------------------------------------------------------
+// -- Entry ----------------------------------------------------------------------------------------
 
 template <class World>
 Operations<World> operations_of_entry() {
@@ -218,7 +218,7 @@ Operations<World> operations_of_entry() {
   return all;
 }
 
-// -- Batch ------------------------------------------------------------------------------------------
+// -- Batch ----------------------------------------------------------------------------------------
 
 // Numbers that make a key each, in a range whose every step may throw.
 class FaultyRange {
@@ -318,7 +318,7 @@ Operations<World> operations_of_batch() {
   return all;
 }
 
-// -- All keys ---------------------------------------------------------------------------------------
+// -- All keys -------------------------------------------------------------------------------------
 
 template <class World>
 Operations<World> operations_on_the_whole_map() {

@@ -1,4 +1,4 @@
-// What the other tests of exceptions do not come to: a value that is lost because it cannot be moved
+// Exceptions that the other tests do not come to: a value that is lost because it cannot be moved
 // back either, insertions that fail while a map is cleared or ends, and how keys are named in
 // messages.
 
