@@ -120,14 +120,14 @@ TYPED_TEST(AllocatorTest, ClearGivesNodeStorageBack) {
   test::expect_quiet(map);
 }
 
-struct alignas(256) Aligned {
+struct alignas(256) VeryAligned {
   int number;
 };
 
 TYPED_TEST(AllocatorTest, OverAlignedTypes) {
   {
-    auto map = this->template make<int, Aligned>();
-    for (int key = 0; key < 500; ++key) map.insert(key, Aligned{key});
+    auto map = this->template make<int, VeryAligned>();
+    for (int key = 0; key < 500; ++key) map.insert(key, VeryAligned{key});
     EXPECT_EQ(map.get(77)->number, 77);
   }
   EXPECT_EQ(this->count_.bytes, 0u);

@@ -7,7 +7,6 @@
 #include <concepts>
 #include <cstddef>
 #include <functional>
-#include <future>
 #include <iterator>
 #include <list>
 #include <optional>
@@ -487,17 +486,17 @@ TYPED_TEST(BatchTest, FirstKeyIsReleasedLast) {
   auto map = make_map<typename TestFixture::Map>();
   for (int key : {1, 2, 3}) map.insert(key, "value");
   for (int round = 0; round < 50; ++round) {
-    std::future<void> other;
+    std::optional<test::Worker> other;
     {
       auto batch = map.batch_lock({1, 2, 3});
-      other = std::async(std::launch::async, [&] {
+      other.emplace([&] {
         auto first = map.entry(1);
         EXPECT_TRUE(test::is_free(map, 2));
         EXPECT_TRUE(test::is_free(map, 3));
       });
       test::await_waiters(map, 1, 1);
     }
-    other.get();
+    other.reset();
   }
   test::expect_quiet(map);
 }

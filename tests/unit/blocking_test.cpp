@@ -7,8 +7,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <deque>
 #include <functional>
-#include <future>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -172,17 +172,16 @@ TYPED_TEST(BlockingTest, EverythingWithOtherKeysUnderCallbacks) {
 }
 
 TYPED_TEST(BlockingTest, WaitersForTheHeldKeyBlockNobodyEither) {
-  std::vector<std::future<void>> waiters;
+  std::deque<test::Worker> waiters;
   {
     auto guard = this->map_.entry(held_present);
     for (int i = 0; i < 3; ++i) {
-      waiters.push_back(
-          std::async(std::launch::async, [&] { this->map_.entry(held_present)->append("+"); }));
+      waiters.emplace_back([&] { this->map_.entry(held_present)->append("+"); });
     }
     test::await_waiters(this->map_, held_present, 3);
     test::in_another_thread([&] { this->use_key(other_absent); });
   }
-  for (auto& waiter : waiters) waiter.get();
+  waiters.clear();
   EXPECT_EQ(this->map_.get(held_present), "held+++");
   test::expect_quiet(this->map_);
 }
@@ -256,18 +255,18 @@ TYPED_TEST(BlockingTest, LockingAnAbsentKeyLeavesNoTrace) {
 }
 
 TYPED_TEST(BlockingTest, AbsentKeyWithWaitersLeavesNoTrace) {
-  std::vector<std::future<void>> waiters;
+  std::deque<test::Worker> waiters;
   {
     auto guard = this->map_.entry(held_absent);
     for (int i = 0; i < 4; ++i) {
-      waiters.push_back(std::async(std::launch::async, [&] {
+      waiters.emplace_back([&] {
         EXPECT_FALSE(this->map_.entry(held_absent).has_value());
         EXPECT_FALSE(this->map_.contains(held_absent));
-      }));
+      });
     }
     test::await_waiters(this->map_, held_absent, 4);
   }
-  for (auto& waiter : waiters) waiter.get();
+  waiters.clear();
   EXPECT_EQ(this->map_.size(), 2u);
   EXPECT_EQ(TestAccess::waiters(this->map_, held_absent), 0u);
   test::expect_quiet(this->map_);
