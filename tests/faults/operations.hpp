@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <functional>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -38,10 +37,10 @@ auto faulty_maker(World& world) {
 template <class World, class Q>
 void append_lookups(Operations<World>& all, const std::string& form) {
   using Given = std::remove_cvref_t<Q>;
-  const auto add = [&](const char* name, std::function<void(World&, const Given&)> run,
+  const auto add = [&](const char* name, void (*run)(World&, const Given&),
                        Leaves on_success = Leaves::old_value) {
     all.push_back({name + form,
-                   [run = std::move(run)](World& world) {
+                   [run](World& world) {
                      const Given key(world.target);
                      world.arm();
                      run(world, key);
@@ -66,10 +65,9 @@ void append_storing(Operations<World>& all, const std::string& form) {
   using Given = std::remove_cvref_t<Q>;
   using std::chrono::hours;
   using std::chrono::steady_clock;
-  const auto add = [&](const char* name, std::function<void(World&, Given&)> run,
-                       Operation<World> traits) {
+  const auto add = [&](const char* name, void (*run)(World&, Given&), Operation<World> traits) {
     traits.name = name + form;
-    traits.run = [run = std::move(run)](World& world) {
+    traits.run = [run](World& world) {
       Given key(world.target);
       run(world, key);
     };
@@ -151,10 +149,10 @@ Operations<World> operations_of_entry() {
   using Entry = typename World::Map::Entry;
   Operations<World> all;
   // The fault comes while the key is held.
-  const auto add = [&](const char* name, std::function<void(World&, Entry&, Value&)> run,
+  const auto add = [&](const char* name, void (*run)(World&, Entry&, Value&),
                        Operation<World> traits) {
     traits.name = std::string("Entry::") + name;
-    traits.run = [run = std::move(run)](World& world) {
+    traits.run = [run](World& world) {
       Value value(new_number);
       auto entry = world.map.entry(world.target);
       world.arm();
@@ -302,8 +300,8 @@ Operations<World> operations_of_batch() {
                    EXPECT_TRUE(world.map.try_batch_lock({other, key, other}, Less{}));
                  }});
   // The fault comes while the keys are held.
-  const auto add_member = [&](const char* name, std::function<void(Batch&, const Key&)> run) {
-    all.push_back({std::string("Batch::") + name, [run = std::move(run)](World& world) {
+  const auto add_member = [&](const char* name, void (*run)(Batch&, const Key&)) {
+    all.push_back({std::string("Batch::") + name, [run](World& world) {
                      const Key key(world.target);
                      Batch batch = world.map.batch_lock(numbers_of_batch(world), Less{});
                      world.arm();
@@ -325,9 +323,9 @@ Operations<World> operations_on_the_whole_map() {
   using Key = typename World::KeyType;
   using Value = typename World::ValueType;
   Operations<World> all;
-  const auto add = [&](const char* name, std::function<void(World&)> run) {
+  const auto add = [&](const char* name, void (*run)(World&)) {
     all.push_back({name,
-                   [run = std::move(run)](World& world) {
+                   [run](World& world) {
                      world.arm();
                      run(world);
                    },
