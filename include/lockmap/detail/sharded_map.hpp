@@ -472,7 +472,7 @@ class ShardedMap {
         static_cast<std::size_t>((std::numeric_limits<std::ptrdiff_t>::max)()) / (2 * sizeof(Node));
     if (initial_capacity > most) {
       throw std::length_error("lockmap: initial_capacity is too large: " +
-                              describe(initial_capacity));
+                              detail::describe(initial_capacity));
     }
     const std::size_t per_shard = initial_capacity / shard_count;
     std::size_t rest = initial_capacity % shard_count;
@@ -568,10 +568,10 @@ class ShardedMap {
   template <class D>
   [[nodiscard]] static Hold lock_found(Section& section, Found found, Touch touch,
                                        const D& deadline) {
-    const Hold hold = try_hold(section, found, touch);
+    const Hold hold = detail::try_hold(section, found, touch);
     if (!hold) [[unlikely]] {
       // Never a node that was just made: nobody else knows of it.
-      return hold_contended<Section>(section.hand_over(), *found.node, touch, deadline);
+      return detail::hold_contended<Section>(section.hand_over(), *found.node, touch, deadline);
     }
     if (found.made) section.shrink(found.node);
     section.leave();
@@ -645,7 +645,7 @@ class ShardedMap {
       // A construction that may throw may also be a copy (I6): under the key's lock. The release
       // evicts: also if this throws, but the node stays for an owner that waits for the key.
       Shard& shard = section.shard();
-      const Hold hold = try_hold(section, Found{&node, true}, Touch::use);
+      const Hold hold = detail::try_hold(section, Found{&node, true}, Touch::use);
       section.leave();
       Entry entry(shard, hold);
       entry.eviction_ = Eviction::others_now;
