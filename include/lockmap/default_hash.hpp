@@ -52,16 +52,16 @@ struct Defaults<std::basic_string<Char, std::char_traits<Char>, Allocator>>
 
 }  // namespace detail
 
-// The hash of LockMap and LruLockMap unless told otherwise. For keys that are a std::basic_string
-// or std::basic_string_view of any character type (std::string, std::u8string, std::pmr::wstring)
-// it is transparent: it takes everything that converts to such a view, so that a view or a literal
-// finds a key without a string being made. For any other key it is absl::Hash<Key>, which knows
-// what std::hash knows, pairs, tuples and containers, and what an AbslHashValue is written for.
+/// The hash of LockMap and LruLockMap unless told otherwise. For keys that are a std::basic_string
+/// or std::basic_string_view of any character type (std::string, std::u8string, std::pmr::wstring)
+/// it is transparent: it takes everything that converts to such a view, so that a view or a literal
+/// finds a key without a string being made. For any other key it is absl::Hash<Key>, which knows
+/// what std::hash knows, pairs, tuples and containers, and what an AbslHashValue is written for.
 template <class Key>
 using default_hash = typename detail::Defaults<Key>::Hash;
 
-// The equality that belongs to default_hash, and transparent where it is: of views for strings, and
-// std::equal_to<Key> for any other key.
+/// The equality that belongs to default_hash, and transparent where it is: of views for strings, and
+/// std::equal_to<Key> for any other key.
 template <class Key>
 using default_equal = typename detail::Defaults<Key>::Equal;
 

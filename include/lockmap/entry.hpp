@@ -35,8 +35,8 @@ class ShardedMap;
 template <class Shard>
 class [[nodiscard]] Entry {
  public:
-  using key_type = typename Shard::key_type;
-  using mapped_type = typename Shard::mapped_type;
+  using key_type = typename Shard::key_type;        ///< of the key
+  using mapped_type = typename Shard::mapped_type;  ///< of the value
 
   Entry(const Entry&) = delete;
   Entry& operator=(const Entry&) = delete;
@@ -76,6 +76,7 @@ class [[nodiscard]] Entry {
   [[nodiscard]] mapped_type* get() noexcept {
     return has_value() ? std::addressof(hold_.node()->value) : nullptr;
   }
+  /// The same.
   [[nodiscard]] const mapped_type* get() const noexcept {
     return has_value() ? std::addressof(hold_.node()->value) : nullptr;
   }
@@ -85,6 +86,7 @@ class [[nodiscard]] Entry {
     if (!has_value()) throw std::bad_optional_access();
     return hold_.node()->value;
   }
+  /// The same.
   [[nodiscard]] const mapped_type& value() const {
     if (!has_value()) throw std::bad_optional_access();
     return hold_.node()->value;
@@ -95,11 +97,14 @@ class [[nodiscard]] Entry {
     LOCKMAP_ASSERT(has_value());
     return hold_.node()->value;
   }
+  /// The same.
   [[nodiscard]] const mapped_type& operator*() const noexcept {
     LOCKMAP_ASSERT(has_value());
     return hold_.node()->value;
   }
+  /// The same.
   [[nodiscard]] mapped_type* operator->() noexcept { return std::addressof(**this); }
+  /// The same.
   [[nodiscard]] const mapped_type* operator->() const noexcept { return std::addressof(**this); }
 
   /// A copy of the value, or `fallback` if there is none. Throws what the copy or the conversion

@@ -17,12 +17,12 @@ namespace lockmap {
 /// A hash map for many threads, in which a thread can hold the exclusive lock of one key, present or
 /// not, for as long as it needs, while every other key stays free.
 ///
-///   lockmap::LockMap<std::string, int> stock;
-///   stock.insert("apple", 3);
-///   {
-///     auto apple = stock.entry("apple");      /// locks "apple", and nothing else
-///     if (apple.value() > 0) --apple.value();
-///   }                                         /// unlocks
+///     lockmap::LockMap<std::string, int> stock;
+///     stock.insert("apple", 3);
+///     {
+///       auto apple = stock.entry("apple");      // locks "apple", and nothing else
+///       if (apple.value() > 0) --apple.value();
+///     }                                         // unlocks
 ///
 /// Key needs a hash and an equality, Value only a move (and a copy for `get` and
 /// `get_or_insert_with`). A key is stored once and hashed once per operation. `Q`, where it stands

@@ -29,8 +29,8 @@ namespace lockmap {
 /// A LockMap that holds at most `max_size` keys: storing or locking one more evicts the least
 /// recently used one that nobody holds or waits for.
 ///
-///   lockmap::LruLockMap<std::string, Page> pages(10'000);
-///   Page page = pages.get_or_insert_with(url, [&] { return load(url); });
+///     lockmap::LruLockMap<std::string, Page> pages(10'000);
+///     Page page = pages.get_or_insert_with(url, [&] { return load(url); });
 ///
 /// All that is said of LockMap holds here, and further:
 /// - Every operation that acquires a key makes it the most recently used one of its shard when it

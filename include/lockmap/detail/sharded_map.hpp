@@ -55,13 +55,17 @@ class ShardedMap {
   using Shard = detail::Shard<Key, Value, KeyEqual, Allocator, Policy>;
 
  public:
-  using key_type = Key;
-  using mapped_type = Value;
-  using size_type = std::size_t;
-  using hasher = Hash;
-  using key_equal = KeyEqual;
-  using allocator_type = Allocator;
+  using key_type = Key;              ///< of the keys, as the map stores them
+  using mapped_type = Value;         ///< of the values
+  using size_type = std::size_t;     ///< of numbers of keys
+  using hasher = Hash;               ///< hashes keys
+  using key_equal = KeyEqual;        ///< tells keys apart
+  using allocator_type = Allocator;  ///< has the memory of nodes and tables
+
+  /// The exclusive guard of one key.
   using Entry = lockmap::Entry<Shard>;
+
+  /// The exclusive guards of several keys.
   using Batch = lockmap::Batch<Entry, KeyTraits<Key, Hash, KeyEqual, Allocator>>;
 
   ShardedMap(const ShardedMap&) = delete;
@@ -242,10 +246,12 @@ class ShardedMap {
     (void)lock_batch(batch, std::forward<Range>(keys), less, NoDeadline{});
     return batch;
   }
+  /// The same for a braced list of keys, or of what keys can be made from, all of one type.
   template <MakesKey<Key> T, class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(std::initializer_list<T> keys, Less less = {}) {
     return batch_lock<const std::initializer_list<T>&>(keys, std::move(less));
   }
+  /// The same for a braced list of anything that keys can be made from, in any mix.
   template <class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(std::initializer_list<AnyKey<Key>> keys, Less less = {}) {
     return batch_lock<const std::initializer_list<AnyKey<Key>>&>(keys, std::move(less));
@@ -264,10 +270,12 @@ class ShardedMap {
       return std::nullopt;
     }
   }
+  /// The same for a braced list of keys, or of what keys can be made from, all of one type.
   template <MakesKey<Key> T, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock(std::initializer_list<T> keys, Less less = {}) {
     return try_batch_lock<const std::initializer_list<T>&>(keys, std::move(less));
   }
+  /// The same for a braced list of anything that keys can be made from, in any mix.
   template <class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock(std::initializer_list<AnyKey<Key>> keys,
                                                     Less less = {}) {
@@ -284,12 +292,14 @@ class ShardedMap {
       return lock_batch(std::forward<Range>(keys), less, deadline);
     });
   }
+  /// The same for a braced list of keys, or of what keys can be made from, all of one type.
   template <MakesKey<Key> T, class Rep, class Period, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock_for(
       std::initializer_list<T> keys, const std::chrono::duration<Rep, Period>& limit,
       Less less = {}) {
     return try_batch_lock_for<const std::initializer_list<T>&>(keys, limit, std::move(less));
   }
+  /// The same for a braced list of anything that keys can be made from, in any mix.
   template <class Rep, class Period, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock_for(
       std::initializer_list<AnyKey<Key>> keys, const std::chrono::duration<Rep, Period>& limit,
@@ -305,12 +315,14 @@ class ShardedMap {
       Range&& keys, const std::chrono::time_point<Clock, Duration>& time, Less less = {}) {
     return lock_batch(std::forward<Range>(keys), less, Deadline<Clock, Duration>{time});
   }
+  /// The same for a braced list of keys, or of what keys can be made from, all of one type.
   template <MakesKey<Key> T, class Clock, class Duration, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock_until(
       std::initializer_list<T> keys, const std::chrono::time_point<Clock, Duration>& time,
       Less less = {}) {
     return try_batch_lock_until<const std::initializer_list<T>&>(keys, time, std::move(less));
   }
+  /// The same for a braced list of anything that keys can be made from, in any mix.
   template <class Clock, class Duration, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock_until(
       std::initializer_list<AnyKey<Key>> keys, const std::chrono::time_point<Clock, Duration>& time,
