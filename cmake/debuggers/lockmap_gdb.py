@@ -1,8 +1,8 @@
 """GDB pretty-printers for lockmap. Use: (gdb) source .../share/lockmap/lockmap_gdb.py
 
 A map prints as its size, its shards and its keys, in no particular order. A key that is held says
-so, with the id of the owner that holds it, as the messages of deadlock errors do, or with the number
-of owners that share it. Each thread is an owner; which one has which id tells
+so, with the id of the owner that holds it, as the messages of deadlock errors do, or with the
+number of owners that share it. Each thread is an owner; which one has which id tells
 
     (gdb) thread apply all -q print 'lockmap::detail::ThisModule::record_'.owner.id
 
