@@ -19,8 +19,8 @@
 namespace lockmap {
 
 /// The guards of several keys, as a range in the order in which they were taken: that of the keys.
-/// The name of the type is `Map::Batch`. Guards are released in reverse order. All that is said of a
-/// guard holds for each.
+/// The name of the type is `Map::Batch`. Guards are released in reverse order. All that is said of
+/// a guard holds for each.
 template <class Guard, class KeyTraits>
 class [[nodiscard]] Batch {
   using Hash = typename KeyTraits::hasher;

@@ -27,11 +27,11 @@ class ShardedMap;
 /// belongs to the thread that acquired it, as std::unique_lock<std::mutex> does: that thread must
 /// release it, and no two threads may use one entry at the same time. It must not outlive its map.
 ///
-/// No member waits for anything, and none but `unlock`, the destructor and the assignment, which may
-/// take a shard's internal lock for a moment, touches what other threads use. Destructors and copies
-/// of values run while this key, and no internal lock, is held. Every member takes constant time,
-/// unless it releases a key and that wakes a waiter or evicts. After a move from the entry, or
-/// `unlock`, only destruction and assignment are allowed.
+/// No member waits for anything, and none but `unlock`, the destructor and the assignment, which
+/// may take a shard's internal lock for a moment, touches what other threads use. Destructors and
+/// copies of values run while this key, and no internal lock, is held. Every member takes constant
+/// time, unless it releases a key and that wakes a waiter or evicts. After a move from the entry,
+/// or `unlock`, only destruction and assignment are allowed.
 template <class Shard>
 class [[nodiscard]] Entry {
  public:
