@@ -1,6 +1,6 @@
-# Passes if the reference can be made, the page of each map has all that the map takes from its base, and
-# no page names the base. With ADDED, which is put before the text BEFORE in HEADER: if it cannot, and
-# the error is that NAME is not documented.
+# Passes if the reference can be made, the page of each map has all that the map takes from its
+# base, and no page names the base. With ADDED, which is put before the text BEFORE in HEADER: if it
+# cannot be made, and the error is that NAME is not documented.
 cmake_minimum_required(VERSION 3.25)
 
 function(check_map map header)
