@@ -88,8 +88,8 @@ template <class Section, class Found>
   return {node, owner, has_value};
 }
 
-// Locks it whoever has it, waiting as long as `deadline` allows. Throws std::system_error if waiting
-// would never end; then the thread has neither lock nor pin.
+// Locks it whoever has it, waiting as long as `deadline` allows. Throws std::system_error if
+// waiting would never end; then the thread has neither lock nor pin.
 template <class Section, class Node, class D>
 [[nodiscard]] LOCKMAP_NOINLINE Hold<Node> hold_contended(typename Section::InTransit in_transit,
                                                          Node& node, Touch touch,

@@ -32,14 +32,14 @@ namespace lockmap::detail {
 // GIVING MEMORY BACK
 //
 // A node's end has three steps. It is unlinked from table and order, under the shard mutex; its key
-// and value are destroyed, outside unless that is trivial; and its memory is freed to the slab. What
-// the slab and the table have too much of goes back to the allocator when the shard has become
+// and value are destroyed, outside unless that is trivial; and its memory is freed to the slab.
+// What the slab and the table have too much of goes back to the allocator when the shard has become
 // sparse: when its keys take less than a quarter of its room, they are moved together into room for
-// half as many again, with the shard mutex held, if key and value can be moved without an exception.
-// Chunks with nodes that cannot be moved (they are pinned, or a move might throw) stay until a later
-// time; so does everything while a walk is under way. A shard compacts again only after its keys
-// have at least halved, so removals pay a constant for it, and churn nothing. Room reserved by
-// `initial_capacity` stays until `shrink_to_fit`.
+// half as many again, with the shard mutex held, if key and value can be moved without an
+// exception. Chunks with nodes that cannot be moved (they are pinned, or a move might throw) stay
+// until a later time; so does everything while a walk is under way. A shard compacts again only
+// after its keys have at least halved, so removals pay a constant for it, and churn nothing. Room
+// reserved by `initial_capacity` stays until `shrink_to_fit`.
 template <class Key, class Value, class KeyEqual, class Allocator, class Policy>
 class alignas(cache_line) Shard : private StructureLock {
  public:
@@ -113,7 +113,8 @@ class alignas(cache_line) Shard : private StructureLock {
       }
     }
 
-    // A section on its way to a function that leaves it: unlike a section, it travels in a register.
+    // A section on its way to a function that leaves it: unlike a section, it travels in a
+    // register.
     struct InTransit {
       Shard* shard;
     };

@@ -19,8 +19,8 @@
 namespace lockmap::detail {
 
 // Nodes come from chunks; free ones are linked through `next`. The position of a node is a place in
-// a walk over all nodes that stays good while the shard mutex is free. The state word of a node says
-// whether it is in the table, unlinked (its owner is still to free it) or free (0).
+// a walk over all nodes that stays good while the shard mutex is free. The state word of a node
+// says whether it is in the table, unlinked (its owner is still to free it) or free (0).
 //
 // Everything but `free_remote` needs the shard mutex.
 template <class Node, class Allocator>
@@ -102,8 +102,8 @@ class Slab {
   // -- Giving memory back ------------------------------------------------------------------------
 
   // In three steps: `mark` finds the chunks that must stay, because `stays(node)` holds for one of
-  // their nodes or one is unlinked, and returns their capacity; then new room is made by `grow`, and
-  // the nodes that are to move take it, one `carve` each; then `sweep` frees the other chunks.
+  // their nodes or one is unlinked, and returns their capacity; then new room is made by `grow`,
+  // and the nodes that are to move take it, one `carve` each; then `sweep` frees the other chunks.
   template <class F>
   [[nodiscard]] std::size_t mark(const F& stays) noexcept {
     reclaim();
