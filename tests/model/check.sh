@@ -60,7 +60,8 @@ if [ -z "$expected" ]; then
   if grep -Eq 'Search not completed|max search depth too small|out of memory' output; then
     fail "the search is not complete"
   fi
-  if [ "$mode" != LIVE ] && sed -n '/^unreached in proctype/,/^\t(/p' output | grep -q ', state '; then
+  if [ "$mode" != LIVE ] &&
+    sed -n '/^unreached in proctype/,/^\t(/p' output | grep -q ', state '; then
     fail "there are statements that no run reaches"
   fi
 else

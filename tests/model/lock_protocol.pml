@@ -8,10 +8,10 @@
  *
  * What it says: a key is held by one owner or by any number that share it; no thread touches a node
  * that was given back, though nodes are used again at once; I4, I7, I9, I10, I12 and "pins are what
- * they count" hold whenever the shard mutex is given up; then, too, whoever could go on has been
- * let go on, or somebody is about to see to it; a time-out leaves no pin; no thread sleeps for ever,
- * whenever the others stop; and (LIVE) a waiter gets its key though others come for it again and
- * again, in either mode, and give up.
+ * they count" hold whenever the shard mutex is given up; then, too, no waiter at the head of a
+ * queue could go on, unless somebody is about to see to it; a time-out leaves no pin; no thread
+ * sleeps for ever, whenever the others stop; and (LIVE) a waiter gets its key though others come
+ * for it again and again, in either mode, and give up.
  *
  * What it does not say: anything about memory order. Interleavings are sequentially consistent; the
  * orders are argued for in key_lock.hpp and tested under ThreadSanitizer. Left out are also nodes
@@ -69,7 +69,7 @@
 #define EXCLUSIVE 0
 #define SHARED 1
 
-/* -- state_word.hpp: with three bits for the pins, and as owner the thread's number + 1 ---------- */
+/* -- state_word.hpp; three bits for the pins, and as owner the thread's number + 1 -------------- */
 
 #define HAS_VALUE 1
 #define LOCKED 2
@@ -324,21 +324,27 @@ inline try_lock_pinned() {
 
 /* -- KeyLock: waiting -------------------------------------------------------------------------- */
 
-/* The second half of lock_or_enqueue, when the key may not be locked. */
-inline enqueue() {
-  touch_word();
-  word[n] = (word[n] & ~mine) | HAS_WAITERS;
+inline lock_or_enqueue() {
   if
-  :: mine != 0 ->
-     push_front();
+  :: MAY_LOCK_PINNED ->
+     try_lock_pinned();
+     leave();
+     goto locked
+  :: else ->
+     touch_word();
+     word[n] = (word[n] & ~mine) | HAS_WAITERS;
+     if
+     :: mine != 0 ->
+        push_front();
 #ifdef LIVE
-     starving[t] = 1;
+        starving[t] = 1;
 #endif
-     coming[n] = coming[n] & ~SELF;
-     mine = 0
-  :: else -> push_back()
-  fi;
-  alive = alive | SELF
+        coming[n] = coming[n] & ~SELF;
+        mine = 0
+     :: else -> push_back()
+     fi;
+     alive = alive | SELF
+  fi
 }
 
 inline withdraw() {
@@ -371,6 +377,35 @@ inline stop_waking() {
 inline no_longer_held() {
   users[n] = users[n] & ~SELF;
   sharers[n] = sharers[n] & ~SELF
+}
+
+#define IS_UNWANTED \
+  (has_value && word[n] == OF_SOLE_HOLDER(t, EXCLUSIVE, word[n] & HAS_VALUE))
+inline try_release_unwanted() {
+  word[n] = HAS_VALUE;
+  no_longer_held()
+}
+
+#define MAY_TRY_RELEASE (!WANTS_SECTION(RELEASE(word[n], has_value)))
+inline try_release() {
+#ifdef BUG_RELEASE_BY_STORE
+  seen = word[n];
+  goto store
+#else
+  word[n] = RELEASE(word[n], has_value);
+  no_longer_held()
+#endif
+}
+
+#define MAY_TRY_RELEASE_SHARED (!WANTS_SECTION(RELEASE_SHARED(word[n])))
+inline try_release_shared() {
+#ifdef BUG_SHARED_BY_STORE
+  seen = word[n];
+  goto store
+#else
+  word[n] = RELEASE_SHARED(word[n]);
+  no_longer_held()
+#endif
 }
 
 /* Waiter::is_starving: sooner or later; with LIVE, if the waiter was passed over before */
@@ -472,7 +507,7 @@ inline conclude() {
   }
 }
 
-/* `state` is what is left. */
+/* KeyLock::leave, and what comes of release_wanted; `state` is what is left. */
 inline leave_key() {
   touch_word();
   admit();
@@ -480,29 +515,24 @@ inline leave_key() {
   conclude()
 }
 
+/* A `leave_key` follows each of these: it is large, and so is in the model only twice. */
 inline release() {
   no_longer_held();
-  if
-  :: mode[t] == EXCLUSIVE -> state = RELEASE(word[n], has_value)
-  :: else -> state = RELEASE_SHARED(word[n])
-  fi;
-  leave_key()
+  state = RELEASE(word[n], has_value)
+}
+
+inline release_shared() {
+  no_longer_held();
+  state = RELEASE_SHARED(word[n])
 }
 
 inline unpin() {
   users[n] = users[n] & ~SELF;
   leaving[n] = leaving[n] & ~SELF;
 #ifdef BUG_LEAKED_PIN
-  state = word[n];
+  state = word[n]
 #else
-  state = UNPIN(word[n]);
-#endif
-#ifdef BUG_UNPIN_ADMITS_NOBODY
-  touch_word();
-  word[n] = state;
-  state = 0
-#else
-  leave_key()
+  state = UNPIN(word[n])
 #endif
 }
 
@@ -679,10 +709,7 @@ proctype Thread(byte t) {
   byte kept = NONE;
   byte candidate;  /* Shard::oldest_unpinned */
 #endif
-#ifdef BUG_RELEASE_BY_STORE
-  short seen;
-#endif
-#ifdef BUG_SHARED_BY_STORE
+#if defined(BUG_RELEASE_BY_STORE) || defined(BUG_SHARED_BY_STORE)
   short seen;
 #endif
 
@@ -786,16 +813,9 @@ go_on_waiting:
      atomic {
        MAY_ENTER;
        ENTER;
-       if /* lock_or_enqueue */
-       :: MAY_LOCK_PINNED ->
-          try_lock_pinned();
-          leave();
-          goto locked
-       :: else ->
-          enqueue();
-          leave();
-          break
-       fi
+       lock_or_enqueue();
+       leave();
+       break
      }
   od;
 
@@ -871,6 +891,13 @@ give_up:
     :: true
     fi;
     unpin();
+#ifdef BUG_UNPIN_ADMITS_NOBODY
+    touch_word();
+    word[n] = state;
+    state = 0;
+#else
+    leave_key();
+#endif
     finish();
 #ifdef CACHE
     if
@@ -932,35 +959,22 @@ begin_to_use:
 #endif
        ->
        if
-       :: has_value && word[n] == OF_SOLE_HOLDER(t, EXCLUSIVE, word[n] & HAS_VALUE) ->
-          word[n] = HAS_VALUE; /* try_release_unwanted */
-          no_longer_held();
+       :: IS_UNWANTED ->
+          try_release_unwanted();
           end_operation();
           goto idle
-       :: !WANTS_SECTION(RELEASE(word[n], has_value)) -> /* try_release */
-#ifdef BUG_RELEASE_BY_STORE
-          seen = word[n];
-          goto store
-#else
-          word[n] = RELEASE(word[n], has_value);
-          no_longer_held();
+       :: MAY_TRY_RELEASE ->
+          try_release();
           end_operation();
           goto idle
-#endif
        :: else
        fi
     :: mode[t] == SHARED ->
        if
-       :: !WANTS_SECTION(RELEASE_SHARED(word[n])) -> /* try_release_shared */
-#ifdef BUG_SHARED_BY_STORE
-          seen = word[n];
-          goto store_shared
-#else
-          word[n] = RELEASE_SHARED(word[n]);
-          no_longer_held();
+       :: MAY_TRY_RELEASE_SHARED ->
+          try_release_shared();
           end_operation();
           goto idle
-#endif
        :: else
        fi
     fi
@@ -969,7 +983,11 @@ begin_to_use:
   atomic {
     MAY_ENTER;
     ENTER;
-    release();
+    if
+    :: mode[t] == EXCLUSIVE -> release()
+    :: else -> release_shared()
+    fi;
+    leave_key();
     finish();
 #ifdef CACHE
     if
@@ -990,20 +1008,10 @@ begin_to_use:
     go_on()
   }
 
-#ifdef BUG_RELEASE_BY_STORE
+#if defined(BUG_RELEASE_BY_STORE) || defined(BUG_SHARED_BY_STORE)
 store:
   atomic {
-    word[n] = RELEASE(seen, has_value);
-    seen = 0;
-    no_longer_held();
-    end_operation();
-    goto idle
-  }
-#endif
-#ifdef BUG_SHARED_BY_STORE
-store_shared:
-  atomic {
-    word[n] = RELEASE_SHARED(seen);
+    word[n] = (mode[t] == EXCLUSIVE -> RELEASE(seen, has_value) : RELEASE_SHARED(seen));
     seen = 0;
     no_longer_held();
     end_operation();
