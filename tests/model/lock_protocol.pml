@@ -69,7 +69,7 @@
 #define EXCLUSIVE 0
 #define SHARED 1
 
-/* -- state_word.hpp; three bits for the pins, and as owner the thread's number + 1 -------------- */
+/* -- state_word.hpp; three bits for the pins, and as owner the thread's number + 1 ------------- */
 
 #define HAS_VALUE 1
 #define LOCKED 2
