@@ -57,6 +57,7 @@ class Lock : public detail::StructureLock {
 
 TEST(RegistryTest, AReaderAnnouncesItselfWhereTheWritersOfTheLockLook) {
   Lock mine(ThisModule::registry());
+  mine.unlock_shared(mine.lock_shared());  // so that the thread has a slot in both
   Lock theirs(OtherModule::registry());
   ReaderSlot* const slot = theirs.lock_shared();
   ASSERT_EQ(slot, OtherModule::record().slot);
