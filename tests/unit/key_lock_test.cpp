@@ -164,7 +164,7 @@ bool is_waking(State state) {
   return state.is_set(State::waking_bit);
 }
 
-// -- Locking without waiting -----------------------------------------------------------------------
+// -- Locking without waiting ----------------------------------------------------------------------
 
 TEST(KeyLockTest, AnUnpinnedKeyIsLockedInEitherMode) {
   const OneKey exclusive(alice, Mode::exclusive, false);
@@ -234,7 +234,7 @@ TEST(KeyLockTest, ASharedRequestDoesNotOvertakeTheQueue) {
   EXPECT_EQ(reader.wakes(), 0);
 }
 
-// -- Queueing --------------------------------------------------------------------------------------
+// -- Queueing -------------------------------------------------------------------------------------
 
 TEST(KeyLockTest, AWaiterOfAFreeKeyLocksItInsteadOfQueueing) {
   for (const Mode mode : {Mode::exclusive, Mode::shared}) {
@@ -258,7 +258,7 @@ TEST(KeyLockTest, AWaiterOfAHeldKeySetsTheWaiterBit) {
   EXPECT_EQ(key.state().pins(), 2U);
 }
 
-// -- Releasing without a section -------------------------------------------------------------------
+// -- Releasing without a section ------------------------------------------------------------------
 
 TEST(KeyLockTest, AnUnwantedKeyIsReleasedInOneStep) {
   for (const bool had_value : {false, true}) {
@@ -335,7 +335,7 @@ TEST(KeyLockTest, AKeyThatIsSetAsideTakesASectionOnlyForItsLastPin) {
   EXPECT_FALSE(key.lock().try_release_shared());
 }
 
-// -- Admitting waiters -----------------------------------------------------------------------------
+// -- Admitting waiters ----------------------------------------------------------------------------
 
 TEST(KeyLockTest, ExclusiveWaitersAreAdmittedOneByOneInTheirOrder) {
   OneKey key(alice, Mode::exclusive);
@@ -510,7 +510,7 @@ TEST(KeyLockTest, AReleaseLeavesTheWaitersOfOtherKeysAlone) {
   EXPECT_FALSE(words[0].load(std::memory_order_relaxed).has_waiters());
 }
 
-// -- Giving up -------------------------------------------------------------------------------------
+// -- Giving up ------------------------------------------------------------------------------------
 
 TEST(KeyLockTest, TheWaiterBitGoesWithTheLastWaiter) {
   OneKey key(alice, Mode::exclusive);
@@ -592,7 +592,7 @@ TEST(KeyLockTest, ItLeavesThemToWhoeverHoldsTheKey) {
   EXPECT_EQ(second.wakes(), 1);
 }
 
-// -- The end of a key ------------------------------------------------------------------------------
+// -- The end of a key -----------------------------------------------------------------------------
 
 TEST(KeyLockTest, AKeyIsUnusedOnceItHasNeitherValueNorPin) {
   OneKey removed(alice, Mode::exclusive);
@@ -682,7 +682,7 @@ TEST(KeyLockTest, AKeyThatIsUsedAgainIsNotPutBackASecondTime) {
   EXPECT_FALSE(key.release().put_back);
 }
 
-// -- After a fork ----------------------------------------------------------------------------------
+// -- After a fork ---------------------------------------------------------------------------------
 
 TEST(KeyLockTest, WaitersThatAForkLeftBehindAreForgotten) {
   const std::uint64_t before = OneKey::generation() - 1;
@@ -722,7 +722,7 @@ TEST(KeyLockTest, ForgettingAWriterAdmitsTheReadersThatItKeptOut) {
   EXPECT_EQ(key.state().pins(), 2U);
 }
 
-// -- Waiting, for a thread -------------------------------------------------------------------------
+// -- Waiting, for a thread ------------------------------------------------------------------------
 
 // Waits on another thread for a key that this one holds, beginning with the pin.
 template <class D>
@@ -879,10 +879,10 @@ TEST(KeyLockTest, ACycleIsReportedInsteadOfWaitedFor) {
   EXPECT_FALSE(nobody_waits.closes_cycle()) << "an edge was left behind";
 }
 
-// -- Everything at once ----------------------------------------------------------------------------
+// -- Everything at once ---------------------------------------------------------------------------
 
-// Owners take steps in a random order, and a plain list says who waits: after each step the word must
-// say what the list does, and nobody may wait who could go on.
+// Owners take steps in a random order, and a plain list says who waits: after each step the word
+// must say what the list does, and nobody may wait who could go on.
 class RandomSteps {
  public:
   explicit RandomSteps(unsigned seed) : random_(seed) {}
