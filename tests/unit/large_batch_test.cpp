@@ -91,13 +91,15 @@ TEST_F(LargeBatchTest, InAnotherOrder) {
   EXPECT_TRUE(std::is_sorted(batch.begin(), batch.end(),
                              [](const auto& a, const auto& b) { return a.key() > b.key(); }));
   expect_complete(batch);
-  // By length first, with a comparator that cannot be copied into something stateless.
-  const std::size_t least = 0;
-  auto longest_first = [&least](const std::string& a, const std::string& b) {
-    return std::pair(b.size() + least, a) < std::pair(a.size() + least, b);
+  // By a comparator with a state.
+  std::size_t comparisons = 0;
+  auto longest_first = [&comparisons](const std::string& a, const std::string& b) {
+    ++comparisons;
+    return std::pair(b.size(), a) < std::pair(a.size(), b);
   };
   { const Batch gone = std::move(batch); }
   auto another = map_.batch_lock(wanted_, longest_first);
+  EXPECT_GT(comparisons, 0U);
   expect_complete(another);
 }
 
