@@ -17,7 +17,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "lockmap/detail/config.hpp"
-#include "lockmap/detail/hash.hpp"
+#include "lockmap/lockmap.hpp"
 
 namespace bench {
 

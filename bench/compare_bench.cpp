@@ -26,6 +26,8 @@
 
 #include "contest.hpp"
 
+ABSL_FLAG(std::string, json, "", "a file to write the results to as well, for plot.py");
+
 // -- Counted memory ------------------------------------------------------------------------------
 
 namespace {
@@ -307,20 +309,19 @@ std::vector<bench::Result> run_all(const bench::Settings& settings) {
   return all;
 }
 
-int run(bench::Arguments& arguments) {
-  const bench::Settings settings = bench::take_settings(arguments);
-  const auto json_path = arguments.text("--json");
-  arguments.finish();
+int run() {
+  const bench::Settings settings = bench::take_settings();
+  const std::string json_path = absl::GetFlag(FLAGS_json);
 
   print_introduction();
   const std::vector<bench::Result> results = run_all(settings);
   if (results.empty()) throw bench::UsageError("no workload fits --filter and --threads");
   print_places(results);
-  if (json_path.has_value()) {
-    std::ofstream file(*json_path);
+  if (!json_path.empty()) {
+    std::ofstream file(json_path);
     file << json(results, settings);
     file.close();
-    if (!file) throw std::runtime_error("cannot write '" + *json_path + "'");
+    if (!file) throw std::runtime_error("cannot write '" + json_path + "'");
   }
   return 0;
 }
@@ -328,10 +329,7 @@ int run(bench::Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string usage =
-      std::string(
-          "Measures LockMap and its peers in turns, and prints medians and ratios.\n"
-          "  --json FILE     writes the results there as well, for plot.py\n") +
-      bench::settings_usage;
-  return bench::run_program(argc, argv, usage.c_str(), run);
+  const char* const usage =
+      "Measures LockMap and its peers in turns, and prints medians and ratios.";
+  return bench::run_program(argc, argv, usage, run);
 }

@@ -10,13 +10,23 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "arguments.hpp"
 #include "paired.hpp"
 #include "peers.hpp"
+#include "program.hpp"
 #include "workloads.hpp"
+
+ABSL_FLAG(std::optional<bench::RoundsFlag>, rounds, std::nullopt,
+          "rounds in which every implementation gets one slice; by default 40, or 2 if --quick");
+ABSL_FLAG(std::optional<bench::MillisecondsFlag>, slice_ms, std::nullopt,
+          "length of a slice; a quarter of it comes before, as a warm-up; by default 20, or 2 if "
+          "--quick");
+ABSL_FLAG(std::optional<bench::ThreadCountsFlag>, threads, std::nullopt,
+          "numbers of threads, as 1,2,4; by default those that each workload asks for");
+ABSL_FLAG(std::string, filter, "", "only workloads whose name contains this");
 
 namespace bench {
 
@@ -25,36 +35,28 @@ namespace bench {
 struct Settings {
   std::uint64_t rounds = 40;
   Timing timing;
-  std::string filter;             // measures only workloads whose name contains it
-  std::vector<unsigned> threads;  // empty: what each workload asks for
+  std::string filter;                  // measures only workloads whose name contains it
+  std::vector<std::uint64_t> threads;  // empty: the numbers that each workload asks for
   Sizes sizes;
+
+  [[nodiscard]] bool wants_threads(unsigned count) const {
+    return threads.empty() || std::find(threads.begin(), threads.end(), count) != threads.end();
+  }
 };
 
-inline constexpr const char* settings_usage =
-    "  --rounds N      rounds in which every implementation gets one slice (40)\n"
-    "  --slice-ms N    length of a slice; a quarter of it comes before, as a warm-up (20)\n"
-    "  --threads LIST  numbers of threads, as 1,2,4 (what each workload asks for)\n"
-    "  --filter TEXT   only workloads whose name contains the text\n"
-    "  --quick         a short trial on small maps, whose figures mean nothing\n";
-
-// `--benchmark_min_time`, which Google Benchmark has for short trials, stands for --quick: all the
-// benchmark programs can be tried with the same command line.
-inline Settings take_settings(Arguments& arguments) {
+// Those of the command line.
+inline Settings take_settings() {
   Settings settings;
-  const bool quick = arguments.flag("--quick");
-  if (arguments.text("--benchmark_min_time").has_value() || quick) {
+  if (is_quick()) {
     settings.rounds = 2;
     settings.timing.slice = std::chrono::milliseconds(2);
     settings.sizes = {
         .keys = 8 * 1024, .large = 64 * 1024, .popular = 64 * 1024, .bulk = 64 * 1024};
   }
-  if (const auto rounds = arguments.count("--rounds", 1'000'000)) settings.rounds = *rounds;
-  if (const auto slice = arguments.number("--slice-ms", 60'000)) {
-    settings.timing.slice = std::chrono::duration_cast<Clock::duration>(
-        std::chrono::duration<double, std::milli>(*slice));
-  }
-  if (auto filter = arguments.text("--filter")) settings.filter = *std::move(filter);
-  if (auto threads = arguments.counts("--threads", 1024)) settings.threads = *std::move(threads);
+  if (const auto rounds = absl::GetFlag(FLAGS_rounds)) settings.rounds = rounds->value;
+  if (const auto slice = absl::GetFlag(FLAGS_slice_ms)) settings.timing.slice = duration(*slice);
+  settings.filter = absl::GetFlag(FLAGS_filter);
+  if (const auto threads = absl::GetFlag(FLAGS_threads)) settings.threads = threads->values;
   return settings;
 }
 
@@ -116,13 +118,11 @@ inline void print_results(const std::vector<Result>& results) {
 
 inline void print_legend(const std::string& reference) {
   std::printf(
-      "A figure is the median over the rounds, with quartiles in brackets: time over the "
-      "operations "
-      "of all threads.\n"
+      "A figure is the median over the rounds, with quartiles in brackets: time over the\n"
+      "operations of all threads.\n"
       "A ratio is that of two slices of one round, median and quartiles; below 1, %s takes less.\n"
-      "near, far: where the processors of the first two threads were (near: a cache line crosses "
-      "in "
-      "less than 100 ns).\n\n",
+      "near, far: where the processors of the first two threads were (near: a cache line\n"
+      "crosses in less than 100 ns).\n\n",
       reference.c_str());
 }
 
@@ -210,9 +210,10 @@ inline std::vector<std::vector<Result>> contest(const std::string& workload, con
     takes_part[i] = entrant.support == Support::full && threads <= entrant.max_threads;
     if (!takes_part[i]) continue;
     index[i] = contenders.size();
-    contenders.push_back({entrant.name, [&entrant, &team](std::uint64_t round) {
-                            return entrant.measure(team, round);
-                          }});
+    const auto measure = [&entrant, &team](std::uint64_t round) {
+      return entrant.measure(team, round);
+    };
+    contenders.push_back({entrant.name, measure});
   }
   const Slices slices = run_rounds(contenders, rounds);
 
@@ -221,16 +222,15 @@ inline std::vector<std::vector<Result>> contest(const std::string& workload, con
     std::vector<Result> results;
     bool seen = false;
     for (std::size_t i = 0; i < entrants.size(); ++i) {
-      Result result{workload,
-                    unit,
-                    threads,
-                    place,
-                    entrants[i].name,
-                    entrants.front().name,
-                    entrants[i].support,
-                    {},
-                    0,
-                    rounds};
+      Result result;
+      result.workload = workload;
+      result.unit = unit;
+      result.threads = threads;
+      result.place = place;
+      result.peer = entrants[i].name;
+      result.reference = entrants.front().name;
+      result.support = entrants[i].support;
+      result.rounds = rounds;
       if (takes_part[i]) {
         result.summary = summarize(slices[index[i]], slices.front(), place);
         result.line_ns = median_line(slices[index[i]], place);
@@ -262,10 +262,7 @@ std::vector<Result> compare(const Workload& workload, PeerList<Peer...> /*peers*
   const std::uint64_t rounds =
       steps ? settings.rounds : std::max<std::uint64_t>(settings.rounds / 4, 1);
   for (const unsigned threads : workload.threads()) {
-    if (!settings.threads.empty() && std::find(settings.threads.begin(), settings.threads.end(),
-                                               threads) == settings.threads.end()) {
-      continue;
-    }
+    if (!settings.wants_threads(threads)) continue;
     if (progress) std::fprintf(stderr, "\33[Kmeasuring: %s, %u\r", workload.name.c_str(), threads);
     auto by_place = contest(workload.name, workload.unit, entrants, threads, rounds);
     if (progress) std::fprintf(stderr, "\33[K");

@@ -16,6 +16,8 @@
 #include "contest.hpp"
 #include "workloads.hpp"
 
+ABSL_FLAG(bool, paired, false, "chooses this mode; without it, Google Benchmark runs");
+
 namespace bench {
 
 // The map that the current benchmark uses. It is filled once for each benchmark, by the first
@@ -101,15 +103,9 @@ int run_benchmarks(int argc, char** argv, const std::string& reference,
     return std::strcmp(argument, "--paired") == 0;
   });
   if (paired) {
-    const std::string usage =
-        std::string(
-            "Measures the implementations in turns and prints the ratios.\n"
-            "  --paired        chooses this mode; without it, Google Benchmark runs\n") +
-        settings_usage;
-    return run_program(argc, argv, usage.c_str(), [&](Arguments& arguments) {
-      arguments.flag("--paired");
-      const Settings settings = take_settings(arguments);
-      arguments.finish();
+    const char* const usage = "Measures the implementations in turns and prints the ratios.";
+    return run_program(argc, argv, usage, [&] {
+      const Settings settings = take_settings();
       print_legend(reference);
       for_each_workload(settings.sizes, [&settings](const auto& workload) {
         compare(workload, PeerList<Peer...>{}, settings);

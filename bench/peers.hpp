@@ -1,12 +1,12 @@
 // The maps that are compared, each behind the same few operations on 64-bit values:
 //
-//   Peer(capacity)            a map with room for so many keys, 0 for none; a cache (`bounded`)
-// that
-//                             holds at most so many
+//   Peer(capacity)            a map with room for so many keys, 0 for none
+//                             a cache (`bounded`) that holds at most so many
 //   get(q)                    the value, or 0
 //   insert(key, value)        stores it, whether there was one or not
 //   remove(q)                 the key goes
 //   guard(key)                changes the value of a present key under its exclusive lock
+//   while_held(key, f)        calls f() under the exclusive lock of a present key
 //   guard_absent(key)         takes and drops the exclusive lock of an absent key; no trace stays
 //   guard_four(keys)          changes the values of four present keys under the locks of all
 //   Hold(peer, key)           keeps the lock of a key for as long as the object lives
@@ -98,6 +98,11 @@ class LockMapPeer : public PeerDefaults {
     auto entry = map_.entry(key);
     ++*entry;
   }
+  template <class F>
+  void while_held(const Key& key, const F& f) {
+    const auto entry = map_.entry(key);
+    f();
+  }
   void guard_absent(const Key& key) { auto entry = map_.entry(key); }
   void guard_four(const BatchKeys<Key>& keys) {
     for (auto& entry : map_.batch_lock(keys)) ++*entry;
@@ -174,6 +179,10 @@ class ShardedMutexPeer : public PeerDefaults {
   }
   void guard(const Key& key) {
     map_.with_value(key, [](Value& value) { ++value; });
+  }
+  template <class F>
+  void while_held(const Key& key, const F& f) {
+    map_.with_value(key, [&f](Value&) { f(); });
   }
   void guard_absent(const Key& key) {
     map_.with_absent(key, [](Value&) {});
@@ -294,6 +303,11 @@ class BasicTbbPeer : public PeerDefaults {
   void guard(const Key& key) {
     typename Map::accessor accessor;
     if (map_.find(accessor, key)) ++accessor->second;
+  }
+  template <class F>
+  void while_held(const Key& key, const F& f) {
+    typename Map::accessor accessor;
+    if (map_.find(accessor, key)) f();
   }
   void guard_absent(const Key& key) {
     typename Map::accessor accessor;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Draws the ratios that compare_bench has measured (--json FILE) as an SVG bar chart, a panel for each
-workload: how many times as long as lockmap the peers take."""
+"""Draws the ratios that compare_bench has measured (--json FILE) as an SVG bar chart, a panel for
+each workload: how many times as long as lockmap the peers take."""
 
 import argparse
 import collections

@@ -1,4 +1,4 @@
-// Random numbers for the benchmarks: cheap beside a map operation, and good in every bit.
+// Random keys and operations for the benchmarks.
 #pragma once
 
 #include <algorithm>
@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <vector>
+
+#include "splitmix64.hpp"
 
 namespace bench {
 
@@ -30,23 +32,12 @@ class Draw {
   std::uint64_t bits_;
 };
 
-// splitmix64, one per thread. About 1 ns a number.
-class Random {
+// One per thread.
+class Random : public support::SplitMix64 {
  public:
-  explicit Random(std::uint64_t seed) : state_(seed) {}
-
-  std::uint64_t operator()() {
-    state_ += 0x9e3779b97f4a7c15U;
-    std::uint64_t z = state_;
-    z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27U)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31U);
-  }
+  using SplitMix64::SplitMix64;
 
   Draw draw() { return Draw((*this)()); }
-
- private:
-  std::uint64_t state_;
 };
 
 // A seed for one thread in one round. It does not depend on who is measured: in a round, every

@@ -337,13 +337,16 @@ struct Destroy : OnIntegers {
 
 enum class Support { full, none, blocks };
 
-template <class Workload, class Peer>
-inline constexpr bool measured_by_steps = requires(const Workload& workload) {
+template <class Workload>
+concept MadeOfSteps = requires(const Workload& workload) {
   workload.state(std::uint64_t{});
-}
-&&!requires(const Workload& workload, Team& team) {
+};
+template <class Workload, class Peer>
+concept MeasuresItself = requires(const Workload& workload, Team& team) {
   workload.template measure<Peer>(team);
 };
+template <class Workload, class Peer>
+inline constexpr bool measured_by_steps = MadeOfSteps<Workload> && !MeasuresItself<Workload, Peer>;
 
 template <class Workload, class Peer>
 constexpr Support support() {

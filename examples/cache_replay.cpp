@@ -18,29 +18,57 @@
 #include <iostream>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <lockmap/lockmap.hpp>
 
-#include "command_line.hpp"
+#include "absl/flags/flag.h"
+#include "absl/strings/string_view.h"
+#include "flags.hpp"
+#include "program.hpp"
 #include "progress.hpp"
 #include "support.hpp"
 
 namespace {
 
-constexpr std::string_view usage =
-    "Usage: cache_replay [options] TRACE\n"
+enum class Format { lis, keys };
+
+bool AbslParseFlag(absl::string_view text, Format* format, std::string* error) {
+  if (text != "lis" && text != "keys") {
+    *error = "neither lis nor keys";
+    return false;
+  }
+  *format = text == "lis" ? Format::lis : Format::keys;
+  return true;
+}
+
+std::string AbslUnparseFlag(Format format) {
+  return format == Format::lis ? "lis" : "keys";
+}
+
+using Sizes = support::Wholes<1, std::numeric_limits<std::size_t>::max()>;
+using ShardCounts = support::Wholes<0, 65536>;
+using Threads = support::Whole<1, 1024>;
+
+}  // namespace
+
+ABSL_FLAG(std::optional<Format>, format, std::nullopt,
+          "lis: lines of first block, number of blocks, ignored, request number; keys: one key per "
+          "line; by default lis for the names .lis and .lis.zst, keys for all others");
+ABSL_FLAG(Sizes, size, Sizes{{1000}}, "cache sizes, as 1000,2000");
+ABSL_FLAG(ShardCounts, shards, ShardCounts{{0}}, "shard counts, 0 for the cache's own choice");
+ABSL_FLAG(Threads, threads, Threads{1}, "threads that share the requests");
+
+namespace {
+
+constexpr const char* usage =
     "Replays a trace through LRU caches and shows their hit rates.\n"
-    "  --format lis   lines of: first block, number of blocks, ignored, request number\n"
-    "                 (default for .lis and .lis.zst)\n"
-    "  --format keys  one key per line (default for all other names)\n"
-    "  --size N,...   cache sizes (default: 1000)\n"
-    "  --shards N,... shard counts, 0 for the cache's own choice (default: 0)\n"
-    "  --threads N    threads that share the requests (default: 1)\n"
-    "  --help         shows this text\n"
-    "A TRACE that ends in .zst is read through the program zstd.\n";
+    "\n"
+    "Usage: cache_replay [options] TRACE\n"
+    "A TRACE that ends in .zst is read through the program zstd.";
 
 // A C stream and the function that closes it.
 using Stream = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
@@ -115,7 +143,7 @@ std::vector<std::uint64_t> parse_lis(std::string_view text, const std::string& p
     for (auto begin = line.find_first_not_of(blanks); begin != std::string_view::npos; ++count) {
       const auto end = std::min(line.find_first_of(blanks, begin), line.size());
       const std::string_view field = line.substr(begin, end - begin);
-      if (count < fields.size() && !example::parse_number(field, 0, max_number, fields[count])) {
+      if (count < fields.size() && !support::parse_number(field, fields[count])) {
         malformed(path, line_number, "'" + std::string(field) + "' is not a whole number");
       }
       begin = line.find_first_not_of(blanks, end);
@@ -207,21 +235,17 @@ void replay_all(const std::vector<Request>& requests, const Plan& plan) {
   }
 }
 
-void replay_trace(const example::CommandLine& command_line) {
-  const std::string& path = command_line.files().front();
+void replay_trace(const std::string& path) {
   const bool is_lis = path.ends_with(".lis") || path.ends_with(".lis.zst");
-  const std::string format = command_line.text("--format", is_lis ? "lis" : "keys");
-  if (format != "lis" && format != "keys") {
-    throw example::InputError("--format: '" + format + "' is neither lis nor keys");
-  }
-  const Plan plan{
-      .sizes = command_line.numbers("--size", "1000", 1, std::numeric_limits<std::size_t>::max()),
-      .shard_counts = command_line.numbers("--shards", "0", 0, 65536),
-      .threads = static_cast<unsigned>(command_line.number("--threads", 1, 1, 1024))};
+  const Format by_name = is_lis ? Format::lis : Format::keys;
+  const Format format = absl::GetFlag(FLAGS_format).value_or(by_name);
+  const Plan plan{.sizes = absl::GetFlag(FLAGS_size).values,
+                  .shard_counts = absl::GetFlag(FLAGS_shards).values,
+                  .threads = static_cast<unsigned>(absl::GetFlag(FLAGS_threads).value)};
 
   const std::string text = path.ends_with(".zst") ? read_zstd_file(path) : read_file(path);
   if (text.empty()) throw example::InputError(path + ": no requests");
-  if (format == "lis") {
+  if (format == Format::lis) {
     replay_all<std::uint64_t>(parse_lis(text, path), plan);
   } else {
     replay_all<std::string>(parse_keys(text, path), plan);
@@ -232,18 +256,10 @@ void replay_trace(const example::CommandLine& command_line) {
 
 int main(int argc, char** argv) {
   return example::run_program("cache_replay", [&] {
-    const example::CommandLine command_line(argc, argv,
-                                            {"--format", "--size", "--shards", "--threads"});
-    if (command_line.help()) {
-      std::cout << usage;
-      return 0;
-    }
-    if (command_line.files().empty()) {
-      std::cerr << usage;
-      return 2;
-    }
-    if (command_line.files().size() > 1) throw example::InputError("one trace at a time, please");
-    replay_trace(command_line);
+    const std::vector<std::string> files = support::parse_command_line(argc, argv, usage);
+    if (files.empty()) return example::show_usage(usage);
+    if (files.size() > 1) throw example::InputError("one trace at a time, please");
+    replay_trace(files.front());
     return 0;
   });
 }

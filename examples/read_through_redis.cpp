@@ -7,21 +7,22 @@
 //   Redis for the lock of a key, however many of its threads want it.
 // - `read` asks the store once per key and process, however many threads want the key at the same
 //   moment. It sees every update that this process has finished. It may not see what other
-//   processes wrote in the last `time_to_live`: within that time a cached value is not compared with
-//   the store. Where that is not good enough, use `update`. That a key has no value is cached too.
-// - Errors are exceptions that say which server and command they are about. A load that fails leaves
-//   nothing in the cache, and only its own caller gets the error: threads that waited for it try
-//   themselves, one after the other, so with a server that does not answer the last one waits for
-//   all their timeouts. After OutcomeUnknown from `update` the store may have the new value or not;
-//   after any other error it has not. In both cases the cache forgets the key, so the next `read`
-//   asks the store. The next use connects again.
+//   processes wrote in the last `time_to_live`: within that time a cached value is not compared
+//   with the store. Where that is not good enough, use `update`. That a key has no value is cached
+//   too.
+// - Errors are exceptions that say which server and command they are about. A load that fails
+//   leaves nothing in the cache, and only its own caller gets the error: threads that waited for it
+//   try themselves, one after the other, so with a server that does not answer the last one waits
+//   for all their timeouts. After OutcomeUnknown from `update` the store may have the new value or
+//   not; after any other error it has not. In both cases the cache forgets the key, so the next
+//   `read` asks the store. The next use connects again.
 // - While a change runs, this process's reads of the key wait. It should be quick: if the lock
 //   expires meanwhile and another process takes it, the write is refused (StaleLock, see store.hpp)
 //   and may be tried again. It must not update other keys: two processes that do so in opposite
 //   order would wait for each other until the time for a lock is over.
 //
-// The demonstration adds 1 to shared counters, many times from many threads, and checks that nothing
-// is lost. Start it several times at once; kill and restart the server meanwhile.
+// The demonstration adds 1 to shared counters, many times from many threads, and checks that
+// nothing is lost. Start it several times at once; kill and restart the server meanwhile.
 #include <unistd.h>
 
 #include <atomic>
@@ -48,9 +49,36 @@
 
 #include <lockmap/lockmap.hpp>
 
-#include "command_line.hpp"
+#include "absl/flags/flag.h"
+#include "flags.hpp"
+#include "program.hpp"
 #include "store.hpp"
 #include "support.hpp"
+
+constexpr std::uint64_t day = 24 * 3600;
+using Port = std::optional<support::Whole<1, 65535>>;
+using Time = support::Whole<1, 1000 * day>;
+using Threads = support::Whole<1, 1024>;
+using Keys = support::Whole<1, 1'000'000>;
+using Operations = support::Whole<0, 1'000'000'000>;
+using Seconds = support::Whole<1, day>;
+using CounterNumber = std::optional<support::Whole<0, 1'000'000>>;
+
+ABSL_FLAG(std::string, host, "127.0.0.1", "the server");
+ABSL_FLAG(Port, port, std::nullopt, "its port");
+ABSL_FLAG(Time, timeout_ms, Time{1000}, "for connecting and for each command");
+ABSL_FLAG(std::string, process_name, "process-" + std::to_string(getpid()),
+          "whose additions these are, one name for each process");
+ABSL_FLAG(Threads, threads, Threads{4}, "threads that add");
+ABSL_FLAG(Keys, keys, Keys{5}, "number of counters");
+ABSL_FLAG(Operations, operations, Operations{200},
+          "additions per thread; those that fail are repeated");
+ABSL_FLAG(Seconds, seconds, Seconds{60}, "gives up after so many seconds");
+ABSL_FLAG(Time, ttl_ms, Time{1000}, "how long a value is cached");
+ABSL_FLAG(Time, lock_ms, Time{5000}, "how long a lock lasts if it is not released");
+ABSL_FLAG(Time, wait_ms, Time{10000}, "how long to wait for a lock");
+ABSL_FLAG(CounterNumber, hold, std::nullopt,
+          "only adds 1 to this counter, and waits for a line of input meanwhile");
 
 namespace {
 
@@ -112,25 +140,12 @@ class ReadThroughCache {
   lockmap::LruLockMap<std::string, Cached> cache_;
 };
 
-constexpr std::string_view usage =
-    "Usage: read_through_redis --port N [options]\n"
+constexpr const char* usage =
     "Adds to counters in Redis through a cache, and checks that nothing is lost. Start it several\n"
-    "times at once. An interrupt ends it early. Writes the keys counter:N,\n"
-    "lock:counter:N and fence:counter:N.\n"
-    "  --host NAME          the server (default: 127.0.0.1)\n"
-    "  --port N             its port\n"
-    "  --timeout-ms N       for connecting and for each command (default: 1000)\n"
-    "  --process-name NAME  whose additions these are, one name for each process\n"
-    "                       (default: from the process number)\n"
-    "  --threads N          (default: 4)\n"
-    "  --keys N             number of counters (default: 5)\n"
-    "  --operations N       additions per thread; those that fail are repeated (default: 200)\n"
-    "  --seconds N          gives up after so many seconds (default: 60)\n"
-    "  --ttl-ms N           how long a value is cached (default: 1000)\n"
-    "  --lock-ms N          how long a lock lasts if it is not released (default: 5000)\n"
-    "  --wait-ms N          how long to wait for a lock (default: 10000)\n"
-    "  --hold N             only adds 1 to counter N, and waits for a line of input meanwhile\n"
-    "  --help               shows this text\n";
+    "times at once. An interrupt ends it early. Writes the keys counter:N, lock:counter:N and\n"
+    "fence:counter:N.\n"
+    "\n"
+    "Usage: read_through_redis --port N [options]";
 
 // Set by SIGINT and SIGTERM: the threads finish what they do.
 std::atomic<bool> interrupted = false;
@@ -305,38 +320,30 @@ void add_slowly(ReadThroughCache& cache, const std::string& counter, const std::
   std::cout << "added, value: " << cache.read(counter).value_or("") << std::endl;
 }
 
-int demonstrate(const example::CommandLine& command_line) {
-  constexpr std::uint64_t day = 24 * 3600;
-  const auto number = [&](const char* option, std::uint64_t fallback, std::uint64_t min,
-                          std::uint64_t max) {
-    return command_line.number(option, fallback, min, max);
-  };
-  const auto time = [&](const char* option, std::uint64_t fallback) {
-    return milliseconds(number(option, fallback, 1, 1000 * day));
-  };
-  const std::string process =
-      command_line.text("--process-name", "process-" + std::to_string(getpid()));
+int demonstrate(std::uint64_t port) {
+  const std::string process = absl::GetFlag(FLAGS_process_name);
   if (process.empty() || process.find_first_of(" \t\r\n") != std::string::npos) {
-    throw example::InputError("--process-name: '" + process + "' is not one word");
+    throw example::InputError("--process_name: '" + process + "' is not one word");
   }
-  const Plan plan{.threads = static_cast<unsigned>(number("--threads", 4, 1, 1024)),
-                  .operations = number("--operations", 200, 0, 1'000'000'000),
-                  .deadline = Clock::now() + std::chrono::seconds(number("--seconds", 60, 1, day))};
-  const std::size_t counters = number("--keys", 5, 1, 1'000'000);
-
-  example::Store store({.host = command_line.text("--host", "127.0.0.1"),
-                        .port = static_cast<int>(number("--port", 0, 1, 65535)),
-                        .timeout = time("--timeout-ms", 1000)},
-                       {.expiry = time("--lock-ms", 5000), .wait = time("--wait-ms", 10000)},
-                       process);
+  const auto time = [](const absl::Flag<Time>& flag) {
+    return milliseconds(absl::GetFlag(flag).value);
+  };
+  example::Store store({.host = absl::GetFlag(FLAGS_host),
+                        .port = static_cast<int>(port),
+                        .timeout = time(FLAGS_timeout_ms)},
+                       {.expiry = time(FLAGS_lock_ms), .wait = time(FLAGS_wait_ms)}, process);
+  const std::size_t counters = absl::GetFlag(FLAGS_keys).value;
   // Room for more than there are, since each shard of the cache has a bound of its own.
-  ReadThroughCache cache(store, 4 * counters, time("--ttl-ms", 1000));
-  if (!command_line.text("--hold", "").empty()) {
-    const std::uint64_t held = number("--hold", 0, 0, 1'000'000);
-    add_slowly(cache, "counter:" + std::to_string(held), process);
+  ReadThroughCache cache(store, 4 * counters, time(FLAGS_ttl_ms));
+  if (const auto held = absl::GetFlag(FLAGS_hold)) {
+    add_slowly(cache, "counter:" + std::to_string(held->value), process);
     return 0;
   }
 
+  const Plan plan{
+      .threads = static_cast<unsigned>(absl::GetFlag(FLAGS_threads).value),
+      .operations = absl::GetFlag(FLAGS_operations).value,
+      .deadline = Clock::now() + std::chrono::seconds(absl::GetFlag(FLAGS_seconds).value)};
   for (const int signal : {SIGINT, SIGTERM}) {
     std::signal(signal, [](int) { interrupted = true; });
   }
@@ -355,22 +362,11 @@ int main(int argc, char** argv) {
   // A server that closes a connection must cause an error, not the end of the process.
   std::signal(SIGPIPE, SIG_IGN);
   return example::run_program("read_through_redis", [&] {
-    const example::CommandLine command_line(
-        argc, argv,
-        {"--host", "--port", "--timeout-ms", "--process-name", "--threads", "--keys",
-         "--operations", "--seconds", "--ttl-ms", "--lock-ms", "--wait-ms", "--hold"});
-    if (command_line.help()) {
-      std::cout << usage;
-      return 0;
-    }
-    if (!command_line.files().empty()) {
-      throw example::InputError("unexpected '" + command_line.files().front() + "'");
-    }
+    const std::vector<std::string> rest = support::parse_command_line(argc, argv, usage);
+    if (!rest.empty()) throw example::InputError("unexpected '" + rest.front() + "'");
     // No default: this writes to the server.
-    if (command_line.text("--port", "").empty()) {
-      std::cerr << usage;
-      return 2;
-    }
-    return demonstrate(command_line);
+    const auto port = absl::GetFlag(FLAGS_port);
+    if (!port.has_value()) return example::show_usage(usage);
+    return demonstrate(port->value);
   });
 }

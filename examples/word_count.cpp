@@ -24,18 +24,24 @@
 
 #include <lockmap/lockmap.hpp>
 
-#include "command_line.hpp"
+#include "absl/flags/flag.h"
+#include "flags.hpp"
+#include "program.hpp"
 #include "progress.hpp"
 #include "support.hpp"
 
+using Threads = support::Whole<1, 1024>;
+using Count = support::Whole<0, 1'000'000'000>;
+ABSL_FLAG(Threads, threads, Threads{std::max(1U, std::thread::hardware_concurrency())},
+          "threads that count");
+ABSL_FLAG(Count, top, Count{10}, "how many of the most frequent words to show");
+
 namespace {
 
-constexpr std::string_view usage =
-    "Usage: word_count [options] FILE...\n"
+constexpr const char* usage =
     "Counts words, that is runs of the letters A-Z, upper and lower case being the same.\n"
-    "  --threads N  threads that count (default: one per processor)\n"
-    "  --top N      how many of the most frequent words to show (default: 10)\n"
-    "  --help       shows this text\n";
+    "\n"
+    "Usage: word_count [options] FILE...";
 
 using WordCounts = lockmap::LockMap<std::string, std::uint64_t>;
 
@@ -149,13 +155,11 @@ void print_top(const WordCounts& counts, std::size_t top) {
   }
 }
 
-void count_files(const example::CommandLine& command_line) {
-  const std::uint64_t processors = std::max(1U, std::thread::hardware_concurrency());
-  const auto threads = static_cast<unsigned>(command_line.number("--threads", processors, 1, 1024));
-  const std::uint64_t top = command_line.number("--top", 10, 0, 1'000'000'000);
+void count_files(const std::vector<std::string>& files) {
+  const auto threads = static_cast<unsigned>(absl::GetFlag(FLAGS_threads).value);
 
   WordCounts counts;
-  ChunkReader reader(command_line.files());
+  ChunkReader reader(files);
   std::atomic<std::uint64_t> words_seen = 0;
   const auto start = std::chrono::steady_clock::now();
   example::run_threads(threads, [&](unsigned) {
@@ -168,7 +172,7 @@ void count_files(const example::CommandLine& command_line) {
   counts.for_each([&](const std::string&, std::uint64_t count) { total += count; });
   example::check(total == words_seen, "every word seen is counted once");
 
-  print_top(counts, top);
+  print_top(counts, absl::GetFlag(FLAGS_top).value);
   std::cout << "distinct words:   " << counts.size() << '\n'
             << "total words:      " << total << '\n'
             << "words per second: " << std::fixed << std::setprecision(0)
@@ -179,16 +183,9 @@ void count_files(const example::CommandLine& command_line) {
 
 int main(int argc, char** argv) {
   return example::run_program("word_count", [&] {
-    const example::CommandLine command_line(argc, argv, {"--threads", "--top"});
-    if (command_line.help()) {
-      std::cout << usage;
-      return 0;
-    }
-    if (command_line.files().empty()) {
-      std::cerr << usage;
-      return 2;
-    }
-    count_files(command_line);
+    const std::vector<std::string> files = support::parse_command_line(argc, argv, usage);
+    if (files.empty()) return example::show_usage(usage);
+    count_files(files);
     return 0;
   });
 }

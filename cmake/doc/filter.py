@@ -91,7 +91,8 @@ def convert(path):
             paragraph = doc(block, indent) if line.strip() else []
         starts = re.match(indent + r"[^\s}#]", line) and not line.endswith(":")
         fresh = bool(block) or previous.rstrip().endswith((";", "}"))
-        using, using_type, trailing = USING.match(line), USING_TYPE.match(line), TRAILING.match(line)
+        using, using_type = USING.match(line), USING_TYPE.match(line)
+        trailing = TRAILING.match(line)
         if not line.strip():
             paragraph = []
         if using:

@@ -93,7 +93,7 @@ PATH=/nowhere "$binaries/cache_replay" empty.zst > out 2> err || code=$?
 grep -q "'empty.zst': the program zstd is not installed" err || fail "no zstd: $(cat err)"
 
 # Errors.
-expect_usage cache_replay
+expect_usage cache_replay format size shards threads
 expect_error "'missing.lis': No such file" cache_replay missing.lis
 expect_error "'missing.lis.zst': No such file" cache_replay missing.lis.zst
 mkdir directory
@@ -101,15 +101,17 @@ expect_error "'directory': Is a directory" cache_replay directory
 : > empty.lis
 expect_error "empty.lis: no requests" cache_replay empty.lis
 expect_error "one trace" cache_replay keys keys
-expect_error "--format: 'arc' is neither" cache_replay --format arc keys
-expect_error "--size needs a value" cache_replay keys --size
-expect_error "unknown option '--sizes'" cache_replay --sizes 1 keys
+expect_bad_flag "Illegal value 'arc' specified for flag 'format'; neither lis nor keys" \
+  cache_replay --format arc keys
+expect_bad_flag "Missing the value for the flag 'size'" cache_replay keys --size
+expect_bad_flag "Unknown command line flag 'sizes'" cache_replay --sizes 1 keys
 for bad in 0 -1 x '' 10,,20 '10,' ,10 1k 18446744073709551616; do
-  expect_error "--size: '" cache_replay --size "$bad" keys
+  expect_bad_flag "Illegal value '$bad' specified for flag 'size'; '" \
+    cache_replay --size "$bad" keys
 done
-expect_error "--size: '1k' is not a whole number" cache_replay --size 10,1k keys
-expect_error "--shards: '-1' is not a whole number" cache_replay --shards 1,-1 keys
-expect_error "--threads: '0' is not a whole number" cache_replay --threads 0 keys
+expect_bad_flag "flag 'size'; '1k' is not a whole number" cache_replay --size 10,1k keys
+expect_bad_flag "flag 'shards'; '-1' is not a whole number" cache_replay --shards 1,-1 keys
+expect_bad_flag "flag 'threads'; not a whole number" cache_replay --threads 0 keys
 
 malformed() { # LINE TEXT-OF-ERROR
   printf '1 1 0 0\n%s\n1 1 0 2\n' "$1" > malformed.lis

@@ -61,8 +61,8 @@ stop_server() { # SIGNAL
 start() {
   local name=$1
   shift
-  "$binaries/read_through_redis" --port "$port" --process-name "$name" --timeout-ms 10000 \
-    --wait-ms 20000 --lock-ms 20000 "$@" > "$name.out" 2> "$name.err" <&0 &
+  "$binaries/read_through_redis" --port "$port" --process_name "$name" --timeout_ms 10000 \
+    --wait_ms 20000 --lock_ms 20000 "$@" > "$name.out" 2> "$name.err" <&0 &
   process=$!
 }
 
@@ -92,28 +92,32 @@ expect() { # WHAT ACTUAL EXPECTED
 }
 
 # Errors of the command line.
-expect_usage read_through_redis
-expect_error "--port: '0' is not a whole number" read_through_redis --port 0
-expect_error "--port: 'x' is not a whole number" read_through_redis --port x
-expect_error "--process-name: 'a b' is not one word" read_through_redis --port 1 --process-name 'a b'
+expect_usage read_through_redis host port timeout_ms process_name threads keys operations seconds \
+  ttl_ms lock_ms wait_ms hold
+for bad in 0 x 65536; do
+  expect_bad_flag "Illegal value '$bad' specified for flag 'port'; not a whole number from 1 to" \
+    read_through_redis --port "$bad"
+done
+expect_error "--process_name: 'a b' is not one word" read_through_redis --port 1 \
+  --process_name 'a b'
 expect_error "unexpected 'file'" read_through_redis --port 1 file
-expect_error "unknown option '--prot'" read_through_redis --prot 1
+expect_bad_flag "Unknown command line flag 'prot'" read_through_redis --prot 1
 
 start_server_anywhere --appendonly no
 
 # One load for each key and process, however many threads read; one more at the end is the check.
 redis config resetstat > /dev/null
 for name in cold1 cold2; do
-  run $name --threads 8 --keys 5 --operations 0 --ttl-ms 1000000
+  run $name --threads 8 --keys 5 --operations 0 --ttl_ms 1000000
   expect "loads of $name" "$(value loads $name)/$(value reloads $name)" 5/0
 done
 expect "GETs at the server" \
   "$(redis info commandstats | sed -n 's/^cmdstat_get:calls=\([0-9]*\),.*/\1/p')" 20
 
 # No addition is lost between two processes.
-start one --operations 300 --ttl-ms 1
+start one --operations 300 --ttl_ms 1
 one=$process
-start two --operations 300 --ttl-ms 1
+start two --operations 300 --ttl_ms 1
 finish "$one" one
 finish "$process" two
 for name in one two; do
@@ -133,7 +137,7 @@ hold() {
   local gate
   mkfifo "$1.gate"
   exec {gate}<> "$1.gate"
-  start "$@" --hold 9 --ttl-ms 1000000 < "$1.gate"
+  start "$@" --hold 9 --ttl_ms 1000000 < "$1.gate"
   holders[$1]=$process
   gates[$1]=$gate
   until_true grep -qsx 'holding: lock:counter:9' "$1.out"
@@ -178,13 +182,13 @@ expect "the lock" "$(redis exists lock:counter:9)" 0
 
 # A lock that is not free in time: nothing is written.
 redis set lock:counter:9 somebody > /dev/null
-expect_exit 1 read_through_redis --port "$port" --hold 9 --wait-ms 50
+expect_exit 1 read_through_redis --port "$port" --hold 9 --wait_ms 50
 grep -q ": 127.0.0.1:$port: lock:counter:9: not free within 50 ms" err || fail "a lock: $(cat err)"
 expect "the lock" "$(redis get lock:counter:9)" somebody
 
 # A server that stops before a write: its outcome is in doubt, and here it is made in the end.
 redis del lock:counter:9 > /dev/null
-hold doubtful --timeout-ms 500
+hold doubtful --timeout_ms 500
 kill -STOP "$server"
 let_go doubtful
 kill -CONT "$server"
@@ -196,7 +200,7 @@ until_true is_written
 
 # A server that does not answer at all.
 kill -STOP "$server"
-expect_exit 1 read_through_redis --port "$port" --timeout-ms 50
+expect_exit 1 read_through_redis --port "$port" --timeout_ms 50
 kill -CONT "$server"
 grep -q "^read_through_redis: 127.0.0.1:$port: GET counter:.: no answer within 50 ms$" err ||
   fail "no answer: $(cat err)"
@@ -220,7 +224,7 @@ both_get_on() {
 stop_server TERM
 durable=(--appendonly yes --appendfsync always)
 start_server_anywhere "${durable[@]}"
-endless=(--operations 1000000000 --seconds 600 --lock-ms 500 --ttl-ms 1000000)
+endless=(--operations 1000000000 --seconds 600 --lock_ms 500 --ttl_ms 1000000)
 start one "${endless[@]}"
 one=$process
 start two "${endless[@]}"

@@ -28,8 +28,8 @@ expect_exit() {
     fail "$program $*: exit code $code, not $expected: $(head -c 1000 "$scratch/err")"
 }
 
-# expect_error TEXT PROGRAM ARGUMENTS...: bad input gives exit code 2, nothing on stdout and one line
-# on stderr that contains TEXT.
+# expect_error TEXT PROGRAM ARGUMENTS...: bad input gives exit code 2, nothing on stdout and one
+# line on stderr that contains TEXT.
 expect_error() {
   local text=$1
   shift
@@ -39,10 +39,26 @@ expect_error() {
   grep -qF -e "$text" "$scratch/err" || fail "$*: no '$text' in: $(cat "$scratch/err")"
 }
 
-# expect_usage PROGRAM: how the programs explain themselves.
+# expect_bad_flag TEXT PROGRAM ARGUMENTS...: the flags library ends the program, with nothing on
+# stdout and an error on stderr that contains TEXT.
+expect_bad_flag() {
+  local text=$1
+  shift
+  expect_exit 1 "$@"
+  [ ! -s "$scratch/out" ] || fail "$*: an error, but output too"
+  grep '^ERROR: ' "$scratch/err" | grep -qF -e "$text" ||
+    fail "$*: no '$text' in: $(cat "$scratch/err")"
+}
+
+# expect_usage PROGRAM FLAG...: how the programs explain themselves. The exit code after --help is
+# that of the flags library.
 expect_usage() {
-  expect_exit 0 "$1" --help
+  local flag
+  expect_exit 1 "$1" --help
   grep -q "^Usage: $1 " "$scratch/out" || fail "$1 --help: no usage on stdout"
+  for flag in "${@:2}"; do
+    grep -q "^ *--$flag ([^)]" "$scratch/out" || fail "$1 --help: no --$flag"
+  done
   [ ! -s "$scratch/err" ] || fail "$1 --help: something on stderr"
   expect_exit 2 "$1"
   grep -q "^Usage: $1 " "$scratch/err" || fail "$1 without arguments: no usage on stderr"

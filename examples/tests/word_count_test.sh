@@ -37,7 +37,8 @@ compare() {
 
 # Real text.
 texts=()
-for file in "$source"/README.md "$source"/LICENSE /usr/share/common-licenses/{GPL-3,Apache-2.0,MPL-2.0}; do
+for file in "$source"/README.md "$source"/LICENSE \
+  /usr/share/common-licenses/{GPL-3,Apache-2.0,MPL-2.0}; do
   if [ -r "$file" ]; then texts+=("$file"); fi
 done
 [ ${#texts[@]} -gt 0 ] || texts=("$0")
@@ -60,7 +61,10 @@ printf 'caf\xc3\xa9 na\xc3\xafve \xff\xfe\x00nul\x00byte \xe2\x80\x9cquoted\xe2\
 printf 'don'\''t a-b a_b x1y 42 [@`{ AZaz' > signs
 : > empty
 printf ' \n.' > no_words
-{ head -c 1500000 /dev/zero | tr '\0' 'x' && echo ' short' && head -c 700000 /dev/zero | tr '\0' 'Y'; } > long
+{
+  head -c 1500000 /dev/zero | tr '\0' 'x' && echo ' short' &&
+    head -c 700000 /dev/zero | tr '\0' 'Y'
+} > long
 for size in 262143 262144 262145; do # a word that ends just at, before and after the end of a chunk
   { head -c "$size" /dev/zero | tr '\0' 'z' && printf ' end'; } > "long_$size"
 done
@@ -78,13 +82,14 @@ expect_exit 0 word_count <(cat "$scratch/crlf")
 # --top, and the form of the output.
 printf 'b a c b c c d' > top
 expect_exit 0 word_count --top 3 top
-[ "$(head -4 out | cut -c 1-16)" = "$(printf '%12d  c\n%12d  b\n%12d  a\ndistinct words: ' 3 2 1)" ] ||
+top=$(printf '%12d  c\n%12d  b\n%12d  a\ndistinct words: ' 3 2 1)
+[ "$(head -4 out | cut -c 1-16)" = "$top" ] ||
   fail "the top words: $(cat out)"
 expect_exit 0 word_count --top 0 top
 head -1 out | grep -q '^distinct words: *4$' || fail "--top 0 shows words"
 
 # Errors.
-expect_usage word_count
+expect_usage word_count threads top
 expect_error "'missing': No such file" word_count missing
 expect_error "'missing'" word_count top missing empty
 mkdir directory
@@ -96,13 +101,14 @@ if [ "$(id -u)" -ne 0 ]; then
   expect_error "'secret': Permission denied" word_count secret
 fi
 for bad in 0 -1 +1 x 1x '' ' 1' 1.5 1025 99999999999999999999; do
-  expect_error "--threads: '$bad' is not a whole number" word_count --threads "$bad" top
-  expect_error "--threads: '$bad' is not a whole number" word_count "--threads=$bad" top
+  error="Illegal value '$bad' specified for flag 'threads'; not a whole number from 1 to 1024"
+  expect_bad_flag "$error" word_count --threads "$bad" top
+  expect_bad_flag "$error" word_count "--threads=$bad" top
 done
-expect_error "--top: 'ten' is not a whole number" word_count --top ten top
-expect_error "--top needs a value" word_count top --top
-expect_error "unknown option '--bottom'" word_count --bottom 3 top
-expect_error "unknown option '-t'" word_count -t top
+expect_bad_flag "Illegal value 'ten' specified for flag 'top'; not a whole" word_count --top ten top
+expect_bad_flag "Missing the value for the flag 'top'" word_count top --top
+expect_bad_flag "Unknown command line flag 'bottom'" word_count --bottom 3 top
+expect_bad_flag "Unknown command line flag 't'" word_count -t top
 if [ -w /dev/full ]; then
   code=0
   "$binaries/word_count" top > /dev/full 2> err || code=$?

@@ -3,9 +3,13 @@
 #ifndef LOCKMAP_LOCKMAP_HPP
 #define LOCKMAP_LOCKMAP_HPP
 
+#include "lockmap/batch.hpp"
+#include "lockmap/default_hash.hpp"
 #include "lockmap/entry.hpp"
 #include "lockmap/lock_map.hpp"
 #include "lockmap/lru_lock_map.hpp"
+#include "lockmap/options.hpp"
+#include "lockmap/unlimited.hpp"
 #include "lockmap/version.hpp"
 
 #endif  // LOCKMAP_LOCKMAP_HPP

@@ -16,55 +16,40 @@
 #include <type_traits>
 #include <utility>
 
+#include "lockmap/default_hash.hpp"
 #include "lockmap/detail/describe.hpp"
-#include "lockmap/detail/hash.hpp"
-#include "lockmap/detail/order.hpp"
+#include "lockmap/detail/eviction_policy.hpp"
+#include "lockmap/detail/hashed_key.hpp"
+#include "lockmap/detail/shard_array.hpp"
 #include "lockmap/detail/sharded_map.hpp"
-#include "lockmap/entry.hpp"
+#include "lockmap/options.hpp"
 
 namespace lockmap {
 
-// What an LruLockMap is made with.
-struct LruOptions {
-  std::size_t max_size;               // the bound: 1 or more keys
-  std::size_t initial_capacity = 0;   // keys to make room for at once
-  std::size_t shard_count = 0;        // 0: a default from the number of processors and max_size
-  std::size_t max_evict = unlimited;  // evictions per operation and shard: 1 or more
-};
-
-// What happened in a cache since its construction. A lookup is a `get`, `contains` or `get_or_insert_with`.
-struct LruStats {
-  std::uint64_t hits = 0;        // lookups that found a value
-  std::uint64_t misses = 0;      // lookups that did not
-  std::uint64_t insertions = 0;  // values stored under a key that had none
-  std::uint64_t evictions = 0;   // values that went because of the bound
-};
-
-// A LockMap that holds at most `max_size` keys: storing or locking one more evicts the least
-// recently used one that nobody holds or waits for.
-//
-//   lockmap::LruLockMap<std::string, Page> pages(10'000);
-//   Page page = pages.get_or_insert_with(url, [&] { return load(url); });
-//
-// All that is said of LockMap holds here, and further:
-// - Every operation that acquires a key makes it the most recently used one of its shard when it
-//   acquires it, except `peek`, `for_each`, `retain` and `remove`. Each shard has an order and a
-//   part of the bound of its own; with one shard the order is exact LRU.
-// - Eviction never waits. Keys that are held or waited for, and the key that the operation has just
-//   stored, are passed over; if nothing else is left, the shard is over its bound until a guard is
-//   released, and that release evicts.
-// - A key that is only locked takes a place while its guard lives, and may evict another.
+/// A LockMap that holds at most `max_size` keys: storing or locking one more evicts the least
+/// recently used one that nobody holds or waits for.
+///
+///   lockmap::LruLockMap<std::string, Page> pages(10'000);
+///   Page page = pages.get_or_insert_with(url, [&] { return load(url); });
+///
+/// All that is said of LockMap holds here, and further:
+/// - Every operation that acquires a key makes it the most recently used one of its shard when it
+///   acquires it, except `peek`, `for_each`, `retain` and `remove`. Each shard has an order and a
+///   part of the bound of its own; with one shard the order is exact LRU.
+/// - Eviction never waits. Keys that are held or waited for, and the key that the operation has just
+///   stored, are passed over; if nothing else is left, the shard is over its bound until a guard is
+///   released, and that release evicts.
+/// - A key that is only locked takes a place while its guard lives, and may evict another.
 template <class Key, class Value, class Hash = default_hash<Key>,
           class KeyEqual = default_equal<Key>,
           class Allocator = std::allocator<std::pair<const Key, Value>>>
 class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator,
-                                              detail::LruOrder<Key, Value>> {
+                                              detail::LruEviction<Key, Value>> {
   using Base =
-      detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator, detail::LruOrder<Key, Value>>;
+      detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator, detail::LruEviction<Key, Value>>;
   friend struct detail::TestAccess;
 
  public:
-  // As the standard containers name them.
   using typename Base::allocator_type;
   using typename Base::hasher;
   using typename Base::key_equal;
@@ -72,27 +57,26 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   using typename Base::mapped_type;
   using typename Base::size_type;
 
-  // The guards of one key and of several.
   using typename Base::Batch;
   using typename Base::Entry;
 
-  // Called for each value that goes because of the bound, after it has left the cache, on the
-  // thread whose operation evicted it, outside of every internal lock. It may use the cache, but
-  // the operation that evicted may hold its own key meanwhile. It may be called by several threads
-  // at a time, and from the destructor of an Entry: an exception that leaves it ends in
-  // std::terminate.
-  //
-  // Another thread may ask for the key, and load what the store has, just before the listener
-  // writes the evicted value back. So write back what can be applied in any order (what was added,
-  // or a value with its version), or serialise with the loader by a lock of the store.
-  using EvictionListener = typename detail::LruOrder<Key, Value>::Listener;
+  /// Called for each value that goes because of the bound, after it has left the cache, on the
+  /// thread whose operation evicted it, outside of every internal lock. It may use the cache, but
+  /// the operation that evicted may hold its own key meanwhile. It may be called by several threads
+  /// at a time, and from the destructor of an Entry: an exception that leaves it ends in
+  /// std::terminate.
+  ///
+  /// Another thread may ask for the key, and load what the store has, just before the listener
+  /// writes the evicted value back. So write back what can be applied in any order (what was added,
+  /// or a value with its version), or serialise with the loader by a lock of the store.
+  using EvictionListener = typename detail::LruEviction<Key, Value>::Listener;
 
-  // An empty cache with the default options. Throws as the other constructor does.
+  /// An empty cache with the default options. Throws as the other constructor does.
   explicit LruLockMap(std::size_t max_size) : LruLockMap(LruOptions{.max_size = max_size}) {}
 
-  // An empty cache, which never has more shards than `max_size`. Throws std::invalid_argument for a
-  // `max_size` or `max_evict` of 0, std::length_error for a shard count or capacity that no memory
-  // could hold, and what the allocator throws. Linear in the shards and the capacity.
+  /// An empty cache, which never has more shards than `max_size`. Throws std::invalid_argument for a
+  /// `max_size` or `max_evict` of 0, std::length_error for a shard count or capacity that no memory
+  /// could hold, and what the allocator throws. Linear in the shards and the capacity.
   explicit LruLockMap(LruOptions options, EvictionListener listener = {}, Hash hash = {},
                       KeyEqual equal = {}, Allocator allocator = {})
       : Base(checked_shard_count(options), options.initial_capacity, std::move(hash),
@@ -103,49 +87,62 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
     set_max_evict(options.max_evict);
     for (Shard& shard : this->shards()) {
       Section section(shard);
-      shard.order(section).set_listener(listener_ ? &listener_ : nullptr);
+      section.policy().set_listener(listener_ ? &listener_ : nullptr);
     }
   }
 
-  // Precondition: no key is held. Destructors of values may still use the cache; the listener is not
-  // called. Linear in the keys and in `shard_count()`.
-  ~LruLockMap() { this->end_all_values(); }
+  /// Precondition: no key is held. Destructors of values may still use the cache; the listener is not
+  /// called. Linear in the keys and in `shard_count()`.
+  ~LruLockMap() { this->destroy_all_values(); }
 
-  // -- As in LockMap -----------------------------------------------------------------------------
-
-  using Base::batch_lock;
-  using Base::clear;
+  // One key
   using Base::contains;
-  using Base::empty;
   using Base::entry;
-  using Base::for_each;
+  using Base::find_entry;
   using Base::get;
   using Base::get_or_insert_with;
   using Base::insert;
   using Base::remove;
-  using Base::retain;
-  using Base::shard_count;
-  using Base::size;
-  using Base::try_batch_lock;
   using Base::try_entry;
   using Base::try_entry_for;
   using Base::try_entry_until;
   using Base::try_insert;
 
+  // Several keys
+  using Base::batch_lock;
+  using Base::try_batch_lock;
+  using Base::try_batch_lock_for;
+  using Base::try_batch_lock_until;
+
+  // All keys
+  using Base::clear;
+  using Base::empty;
+  using Base::for_each;
+  using Base::retain;
+  using Base::shard_count;
+  using Base::shrink_to_fit;
+  using Base::size;
+  using Base::try_for_each;
+  using Base::try_retain;
+
   // -- Of the cache only -------------------------------------------------------------------------
 
-  // `get` without making the key the most recently used one, and without counting in `stats`.
-  // Waits, throws, and takes time, as `get` does.
+  /// `get` without making the key the most recently used one, and without counting in `stats`.
+  /// Waits, throws, and takes time, as `get` does.
   template <detail::LookupKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] std::optional<Value> peek(const Q& key) const {
     return this->template copy_of<detail::Touch::quiet>(key);
   }
+  [[nodiscard]] std::optional<Value> peek(
+      detail::Constant<Key> key) const requires std::is_arithmetic_v<Key> {
+    return peek(key.key);
+  }
 
-  // Removes the least recently used key of a shard that nobody holds or waits for, and returns it
-  // with its value. Takes shards in turn from call to call, and goes on to the next where there is
-  // no such key; empty if there is none in any. Waits for no key. Throws what copies and moves
-  // throw; then the key and its value are still there. Linear in the keys that are held or waited
-  // for.
+  /// Removes the least recently used key of a shard that nobody holds or waits for, and returns it
+  /// with its value. Takes shards in turn from call to call, and goes on to the next where there is
+  /// no such key; empty if there is none in any. Waits for no key. Throws what copies and moves
+  /// throw; then the key and its value are still there. Linear in the keys that are held or waited
+  /// for.
   std::optional<std::pair<Key, Value>> pop_lru() {
     const auto shards = this->shards();
     const std::size_t start = next_to_pop_.fetch_add(1, std::memory_order_relaxed);
@@ -156,15 +153,15 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
     return popped;
   }
 
-  // The bound. Never waits. Constant time.
+  /// The bound. Never waits. Constant time.
   [[nodiscard]] size_type max_size() const noexcept {
     return max_size_.load(std::memory_order_relaxed);
   }
 
-  // Changes the bound. A smaller one evicts before the call returns, at most `max_evict` keys per
-  // shard; later insertions do the rest. Waits for no key. Throws std::invalid_argument for less
-  // than `shard_count()`; then nothing has changed. Linear in `shard_count()` and in the evicted
-  // keys.
+  /// Changes the bound. A smaller one evicts before the call returns, at most `max_evict` keys per
+  /// shard; later insertions do the rest. Waits for no key. Throws std::invalid_argument for less
+  /// than `shard_count()`; then nothing has changed. Linear in `shard_count()` and in the evicted
+  /// keys.
   void set_max_size(size_type max_size) {
     if (max_size < this->shard_count()) {
       throw std::invalid_argument("lockmap: max_size must be at least shard_count(), which is " +
@@ -174,31 +171,31 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
     set_bounds(max_size);
     for (Shard& shard : this->shards()) {
       Section section(shard);
-      shard.shrink(section, nullptr);
+      section.shrink(nullptr);
     }
   }
 
-  // From now on an operation evicts at most `max_evict` keys of a shard; evicts nothing itself.
-  // With 1, an insertion evicts as many keys as it adds: that keeps a cache from growing, but does
-  // not bring one back to its bound. Waits for no key. Throws std::invalid_argument for 0. Linear
-  // in `shard_count()`.
+  /// From now on an operation evicts at most `max_evict` keys of a shard; evicts nothing itself.
+  /// With 1, an insertion evicts as many keys as it adds: that keeps a cache from growing, but does
+  /// not bring one back to its bound. Waits for no key. Throws std::invalid_argument for 0. Linear
+  /// in `shard_count()`.
   void set_max_evict(size_type max_evict) {
     check_max_evict(max_evict);
     for (Shard& shard : this->shards()) {
       Section section(shard);
-      shard.order(section).set_max_evict(max_evict);
+      section.policy().set_max_evict(max_evict);
     }
   }
 
-  // What happened since construction. While other threads use the cache, the sum of what the shards
-  // had at slightly different moments. Waits for nothing. Linear in `shard_count()`.
+  /// What happened since construction. While other threads use the cache, the sum of what the shards
+  /// had at slightly different moments. Waits for nothing. Linear in `shard_count()`.
   [[nodiscard]] LruStats stats() const noexcept {
     LruStats stats;
     for (const Shard& shard : this->shards()) {
-      stats.hits += shard.order().hits();
-      stats.misses += shard.order().misses();
-      stats.insertions += shard.order().insertions();
-      stats.evictions += shard.order().evictions();
+      stats.hits += shard.policy().hits();
+      stats.misses += shard.policy().misses();
+      stats.insertions += shard.policy().insertions();
+      stats.evictions += shard.policy().evictions();
     }
     return stats;
   }
@@ -234,7 +231,7 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
     for (std::size_t i = 0; i < shards.size(); ++i) {
       const std::size_t part = max_size / shards.size() + (i < max_size % shards.size() ? 1 : 0);
       Section section(shards[i]);
-      shards[i].order(section).set_bound(part);
+      section.policy().set_bound(part);
     }
     max_size_.store(max_size, std::memory_order_relaxed);
   }

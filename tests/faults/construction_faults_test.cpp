@@ -45,9 +45,8 @@ class ConstructionFaultsTest : public testing::Test {
     return false;
   }
 };
-TYPED_TEST_SUITE(ConstructionFaultsTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(ConstructionFaultsTest, LeaveNothingBehind) {
+LOCKMAP_TEST_BOTH(ConstructionFaultsTest, LeaveNothingBehind) {
   for (const Step kind : {Step::move, Step::allocate, Step::heap}) {
     SCOPED_TRACE(name_of(kind));
     const int alive = LiveObject::count();

@@ -80,7 +80,7 @@ class World {
   World& operator=(const World&) = delete;
   ~World() = default;
 
-  // -- For operations ------------------------------------------------------------------------------
+  // -- For operations -----------------------------------------------------------------------------
 
   // From here to the end of the operation, the fault is to come.
   void arm() {
@@ -112,7 +112,7 @@ class World {
   const int target;
   Map map;
 
-  // -- For the driver ------------------------------------------------------------------------------
+  // -- For the driver -----------------------------------------------------------------------------
 
   // Runs the operation; `arm` is called where a fault may begin. Returns whether it was met.
   bool run(const Operation<World>& operation, std::function<void()> arm) {
@@ -242,7 +242,7 @@ class World {
 
     EXPECT_EQ(map.size(), now.size());
     expect_quiet(map);
-    EXPECT_EQ(detail::ThisThread::held(), 0U);
+    EXPECT_EQ(detail::TestAccess::held(), 0U);
     for (const auto& [key, value] : now) EXPECT_EQ(detail::TestAccess::waiters(map, key), 0U);
     EXPECT_EQ(detail::TestAccess::waiters(map, target), 0U);
     contents_ = now;

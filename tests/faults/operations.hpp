@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <functional>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -33,15 +32,15 @@ auto faulty_maker(World& world) {
 }
 
 // -- One key, which Q is the form of: `const Key&` is copied if it is stored, `Key` moved, and what
-// is no key is converted to one. --------------------------------------------------------------------
+// is no key is converted to one. ------------------------------------------------------------------
 
 template <class World, class Q>
 void append_lookups(Operations<World>& all, const std::string& form) {
   using Given = std::remove_cvref_t<Q>;
-  const auto add = [&](const char* name, std::function<void(World&, const Given&)> run,
+  const auto add = [&](const char* name, void (*run)(World&, const Given&),
                        Leaves on_success = Leaves::old_value) {
     all.push_back({name + form,
-                   [run = std::move(run)](World& world) {
+                   [run](World& world) {
                      const Given key(world.target);
                      world.arm();
                      run(world, key);
@@ -66,10 +65,9 @@ void append_storing(Operations<World>& all, const std::string& form) {
   using Given = std::remove_cvref_t<Q>;
   using std::chrono::hours;
   using std::chrono::steady_clock;
-  const auto add = [&](const char* name, std::function<void(World&, Given&)> run,
-                       Operation<World> traits) {
+  const auto add = [&](const char* name, void (*run)(World&, Given&), Operation<World> traits) {
     traits.name = name + form;
-    traits.run = [run = std::move(run)](World& world) {
+    traits.run = [run](World& world) {
       Given key(world.target);
       run(world, key);
     };
@@ -143,7 +141,7 @@ Operations<World> storing_operations() {
   return all;
 }
 
-// -- Entry ------------------------------------------------------------------------------------------
+// -- Entry ----------------------------------------------------------------------------------------
 
 template <class World>
 Operations<World> operations_of_entry() {
@@ -151,10 +149,10 @@ Operations<World> operations_of_entry() {
   using Entry = typename World::Map::Entry;
   Operations<World> all;
   // The fault comes while the key is held.
-  const auto add = [&](const char* name, std::function<void(World&, Entry&, Value&)> run,
+  const auto add = [&](const char* name, void (*run)(World&, Entry&, Value&),
                        Operation<World> traits) {
     traits.name = std::string("Entry::") + name;
-    traits.run = [run = std::move(run)](World& world) {
+    traits.run = [run](World& world) {
       Value value(new_number);
       auto entry = world.map.entry(world.target);
       world.arm();
@@ -218,7 +216,7 @@ Operations<World> operations_of_entry() {
   return all;
 }
 
-// -- Batch ------------------------------------------------------------------------------------------
+// -- Batch ----------------------------------------------------------------------------------------
 
 // Numbers that make a key each, in a range whose every step may throw.
 class FaultyRange {
@@ -302,8 +300,8 @@ Operations<World> operations_of_batch() {
                    EXPECT_TRUE(world.map.try_batch_lock({other, key, other}, Less{}));
                  }});
   // The fault comes while the keys are held.
-  const auto add_member = [&](const char* name, std::function<void(Batch&, const Key&)> run) {
-    all.push_back({std::string("Batch::") + name, [run = std::move(run)](World& world) {
+  const auto add_member = [&](const char* name, void (*run)(Batch&, const Key&)) {
+    all.push_back({std::string("Batch::") + name, [run](World& world) {
                      const Key key(world.target);
                      Batch batch = world.map.batch_lock(numbers_of_batch(world), Less{});
                      world.arm();
@@ -318,16 +316,16 @@ Operations<World> operations_of_batch() {
   return all;
 }
 
-// -- All keys ---------------------------------------------------------------------------------------
+// -- All keys -------------------------------------------------------------------------------------
 
 template <class World>
 Operations<World> operations_on_the_whole_map() {
   using Key = typename World::KeyType;
   using Value = typename World::ValueType;
   Operations<World> all;
-  const auto add = [&](const char* name, std::function<void(World&)> run) {
+  const auto add = [&](const char* name, void (*run)(World&)) {
     all.push_back({name,
-                   [run = std::move(run)](World& world) {
+                   [run](World& world) {
                      world.arm();
                      run(world);
                    },

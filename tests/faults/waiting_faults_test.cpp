@@ -6,7 +6,6 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
-#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -30,39 +29,41 @@ constexpr int number_of_waiter = 5;
 template <class World>
 struct Wish {
   const char* name;
-  std::function<std::optional<int>(World&)> run;
+  std::optional<int> (*run)(World&);
   Leaves leaves = Leaves::old_value;  // `new_value` for the waiter's own
 };
+
+template <class Value>
+std::optional<int> number(const Value& value) {
+  return value ? std::optional<int>(value->number()) : std::nullopt;
+}
 
 template <class World>
 std::vector<Wish<World>> wishes() {
   using Key = typename World::KeyType;
   using Value = typename World::ValueType;
-  const auto number = [](const auto& value) {
-    return value ? std::optional<int>(value->number()) : std::nullopt;
-  };
   return {
-      {"get", [=](World& world) { return number(world.map.get(Key(world.target))); }},
+      {"get", [](World& world) { return number(world.map.get(Key(world.target))); }},
       {"insert",
-       [=](World& world) {
+       [](World& world) {
          return number(world.map.insert(Key(world.target), Value(number_of_waiter)));
        },
        Leaves::new_value},
-      {"remove", [=](World& world) { return number(world.map.remove(Key(world.target))); },
+      {"remove", [](World& world) { return number(world.map.remove(Key(world.target))); },
        Leaves::nothing},
       {"entry",
-       [=](World& world) {
+       [](World& world) {
          auto entry = world.map.entry(Key(world.target));
          return number(entry.insert(Value(number_of_waiter)));
        },
        Leaves::new_value},
       {"try_entry_for",
-       [=](World& world) {
+       [](World& world) {
          const auto entry = world.map.try_entry_for(Key(world.target), std::chrono::hours(1));
          return number(entry.value().get());
        }},
       {"get_or_insert_with",
-       [=](World& world) {
+       [](World& world) {
          bool made = false;
          const Value value = world.map.get_or_insert_with(Key(world.target), [&] {
            made = true;
@@ -96,7 +97,7 @@ class WaitingFaultsTest : public testing::Test {
         std::set<std::optional<int>> allowed;
         bool faulted = false;
         const auto let_wait = [&] {
-          if (detail::ThisThread::held() == 0) return;
+          if (detail::TestAccess::held() == 0) return;
           waiter.emplace([&] { found = wish.run(world); });
           await_waiters(world.map, world.target, 1);
         };
@@ -104,7 +105,7 @@ class WaitingFaultsTest : public testing::Test {
           std::optional<FaultInjector> fault;
           faulted = world.run(operation, [&] { fault.emplace(kind, nth, Repeat::once, let_wait); });
           allowed = world.allowed_after_fault(operation, Repeat::once);
-          EXPECT_EQ(detail::ThisThread::held(), 0U);
+          EXPECT_EQ(detail::TestAccess::held(), 0U);
         };
         if (waits) {
           auto guard = std::make_optional(world.map.entry(world.target));

@@ -25,8 +25,8 @@ void release_from_back(S& s, const std::vector<std::optional<int>>& keys) {
   }
 }
 
-// What the batch is to hold, in its order; nothing if the calling thread holds one of the keys. What
-// was locked until that was noticed has been used.
+// The keys that the batch is to hold, in its order; nothing if the calling thread holds one of
+// them. Those that were locked until that was noticed have been used.
 template <class S, class Less>
 std::optional<std::vector<std::optional<int>>> expected_batch(S& s, std::vector<int> keys,
                                                               Less less) {

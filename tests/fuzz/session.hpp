@@ -221,7 +221,7 @@ class Session {
   }
 
   Model::Setup model_setup() {
-    const detail::Keys<Key, Hash, default_equal<Key>> keys{};
+    const detail::KeyTraits<Key, Hash, default_equal<Key>> keys{};
     Model::Setup setup{.shard_of = {},
                        .shard_count = map.shard_count(),
                        .max_size = unlimited,

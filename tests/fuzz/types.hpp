@@ -19,7 +19,7 @@ namespace lockmap::fuzz {
 
 inline constexpr int max_keys = 64;
 
-// -- Values ----------------------------------------------------------------------------------------
+// -- Values ---------------------------------------------------------------------------------------
 
 inline int number_of(std::uint64_t value) {
   return static_cast<int>(value);
@@ -38,7 +38,7 @@ struct Unconvertible {
   operator int() const { throw Thrown(); }
 };
 
-// -- Keys ------------------------------------------------------------------------------------------
+// -- Keys -----------------------------------------------------------------------------------------
 
 // Every key in one shard, and all with the same hash.
 struct CollidingHash {

@@ -26,7 +26,8 @@ try() {
   for source in "$@"; do sources+=("$root/tests/$source"); done
   # shellcheck disable=SC2086 # flags are words
   "${CXX:-g++}" -std=c++20 -O0 -D_GLIBCXX_ASSERTIONS $flags -I"$headers" -I"$root/tests" \
-    -I"$root/tests/support" -DLOCKMAP_FUZZ_CORPUS="\"$root/tests/fuzz/corpus\"" "${sources[@]}" \
+    -I"$root/tests/support" \
+    -DLOCKMAP_FUZZ_CORPUS="\"$root/tests/fuzz/corpus\"" "${sources[@]}" \
     -o "$work/tests" "@$scratch/libraries" -pthread > "$work/compiler" 2>&1 || return 2
   # Whatever hangs has found the bug as well.
   # The outer redirection is for what the shell says of a test that crashed.

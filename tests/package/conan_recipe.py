@@ -1,5 +1,5 @@
-"""Runs cmake/conan/conanfile.py the way Conan 2 does, with stand-ins for the little of Conan that the
-recipe uses.
+"""Runs cmake/conan/conanfile.py the way Conan 2 does, with stand-ins for the little of Conan that
+the recipe uses.
 
 usage: conan_recipe.py <checkout> <scratch directory> <expected version>
 """

@@ -75,9 +75,8 @@ class BatchStressTest : public testing::Test {
 
   TestedMap map_ = make_map<TestedMap>();
 };
-TYPED_TEST_SUITE(BatchStressTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(BatchStressTest, TransfersConserveTheTotal) {
+LOCKMAP_TEST_BOTH(BatchStressTest, TransfersConserveTheTotal) {
   auto& map = this->map_;
   constexpr int transfers = scaled(10'000);
   run_together(stress_threads, [&](int thread) {
@@ -109,7 +108,7 @@ TYPED_TEST(BatchStressTest, TransfersConserveTheTotal) {
 
 // Half of the threads sort the other way round, so batches meet in cycles. Whoever gets the error
 // tries again, and all get done.
-TYPED_TEST(BatchStressTest, CyclesAreBrokenAndNothingIsLost) {
+LOCKMAP_TEST_BOTH(BatchStressTest, CyclesAreBrokenAndNothingIsLost) {
   auto& map = this->map_;
   constexpr int transfers = scaled(3'000);
   std::atomic<int> deadlocks = 0;

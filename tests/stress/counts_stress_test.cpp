@@ -71,24 +71,23 @@ class CountsStressTest : public testing::Test {
   static void by_remove(TestedMap& map, int key) { map.remove(key); }
   static void by_removing_guard(TestedMap& map, int key) { map.entry(key).remove(); }
 };
-TYPED_TEST_SUITE(CountsStressTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(CountsStressTest, AValueThatWandersWithinAShard) {
+LOCKMAP_TEST_BOTH(CountsStressTest, AValueThatWandersWithinAShard) {
   this->expect_never_empty(1, &TestFixture::by_insert, &TestFixture::by_remove);
 }
-TYPED_TEST(CountsStressTest, AValueThatIsStoredByAGuard) {
+LOCKMAP_TEST_BOTH(CountsStressTest, AValueThatIsStoredByAGuard) {
   this->expect_never_empty(1, &TestFixture::by_storing_guard, &TestFixture::by_remove);
 }
-TYPED_TEST(CountsStressTest, AValueThatIsRemovedByAGuard) {
+LOCKMAP_TEST_BOTH(CountsStressTest, AValueThatIsRemovedByAGuard) {
   this->expect_never_empty(1, &TestFixture::by_insert, &TestFixture::by_removing_guard);
 }
-TYPED_TEST(CountsStressTest, AValueThatIsStoredAndRemovedByGuards) {
+LOCKMAP_TEST_BOTH(CountsStressTest, AValueThatIsStoredAndRemovedByGuards) {
   this->expect_never_empty(1, &TestFixture::by_storing_guard, &TestFixture::by_removing_guard);
 }
 
 // The shards are not looked at in one moment, so `size` may count such a value twice, or miss it if
 // the writer never pauses; but a map that always has one is never empty.
-TYPED_TEST(CountsStressTest, AValueThatWandersBetweenShards) {
+LOCKMAP_TEST_BOTH(CountsStressTest, AValueThatWandersBetweenShards) {
   constexpr int keys = 64;
   auto map = make_map<typename TestFixture::TestedMap>(8);
   map.insert(0, 0);
@@ -109,7 +108,7 @@ TYPED_TEST(CountsStressTest, AValueThatWandersBetweenShards) {
   expect_quiet(map);
 }
 
-TYPED_TEST(CountsStressTest, AValueThatAGuardStoresAndRemovesBesideOneThatStays) {
+LOCKMAP_TEST_BOTH(CountsStressTest, AValueThatAGuardStoresAndRemovesBesideOneThatStays) {
   for (const std::size_t shards : {1U, 4U}) {
     auto map = make_map<typename TestFixture::TestedMap>(shards);
     map.insert(0, 0);

@@ -74,9 +74,8 @@ class HotKeyStressTest : public testing::Test {
 
   TestedMap map_ = make_map<TestedMap>(1);
 };
-TYPED_TEST_SUITE(HotKeyStressTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(HotKeyStressTest, EveryThreadIsServed) {
+LOCKMAP_TEST_BOTH(HotKeyStressTest, EveryThreadIsServed) {
   constexpr int services = 10;
   for (const int threads : {96, 256}) {
     SCOPED_TRACE(threads);
@@ -85,7 +84,7 @@ TYPED_TEST(HotKeyStressTest, EveryThreadIsServed) {
   expect_quiet(this->map_);
 }
 
-TYPED_TEST(HotKeyStressTest, NothingIsLostAndFewSleep) {
+LOCKMAP_TEST_BOTH(HotKeyStressTest, NothingIsLostAndFewSleep) {
   constexpr int operations = scaled(10'000);
   std::int64_t all = 0;
   for (const int threads : {96, 256}) {

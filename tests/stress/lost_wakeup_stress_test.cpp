@@ -150,9 +150,8 @@ class LostWakeupStressTest : public testing::Test {
   TestedMap map_ = make_map<TestedMap>(1);
   std::array<Protected, keys> protected_;
 };
-TYPED_TEST_SUITE(LostWakeupStressTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(LostWakeupStressTest, EveryRoundEnds) {
+LOCKMAP_TEST_BOTH(LostWakeupStressTest, EveryRoundEnds) {
   auto& map = this->map_;
   std::vector<typename TestFixture::Outcome> outcomes(stress_threads);
   const auto end = steady_clock::now() + stress_seconds(2) / 2;

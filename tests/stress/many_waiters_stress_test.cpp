@@ -94,21 +94,20 @@ class ManyWaitersStressTest : public testing::Test {
     expect_quiet(map);
   }
 };
-TYPED_TEST_SUITE(ManyWaitersStressTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(ManyWaitersStressTest, ReleasedInReverseOrder) {
+LOCKMAP_TEST_BOTH(ManyWaitersStressTest, ReleasedInReverseOrder) {
   std::vector<int> order = ascending();
   std::reverse(order.begin(), order.end());
   this->release_one_by_one(order);
 }
 
-TYPED_TEST(ManyWaitersStressTest, ReleasedInRandomOrder) {
+LOCKMAP_TEST_BOTH(ManyWaitersStressTest, ReleasedInRandomOrder) {
   std::vector<int> order = ascending();
   std::shuffle(order.begin(), order.end(), std::mt19937(1));
   this->release_one_by_one(order);
 }
 
-TYPED_TEST(ManyWaitersStressTest, ReleasedAllAtOnce) {
+LOCKMAP_TEST_BOTH(ManyWaitersStressTest, ReleasedAllAtOnce) {
   auto map = make_map<typename TestFixture::TestedMap>(1);
   {
     Crowd crowd(map);
@@ -120,7 +119,7 @@ TYPED_TEST(ManyWaitersStressTest, ReleasedAllAtOnce) {
 }
 
 // Some give up while the others go on waiting.
-TYPED_TEST(ManyWaitersStressTest, WaitersThatGiveUpLeaveTheOthersInPlace) {
+LOCKMAP_TEST_BOTH(ManyWaitersStressTest, WaitersThatGiveUpLeaveTheOthersInPlace) {
   auto map = make_map<typename TestFixture::TestedMap>(1);
   {
     Crowd crowd(map);

@@ -80,9 +80,8 @@ class MemoryStressTest : public testing::Test {
     }
   }
 };
-TYPED_TEST_SUITE(MemoryStressTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(MemoryStressTest, BurstsBesideReadersHoldersAndWalks) {
+LOCKMAP_TEST_BOTH(MemoryStressTest, BurstsBesideReadersHoldersAndWalks) {
   AllocationCount count;
   {
     auto map = this->make(count);

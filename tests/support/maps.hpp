@@ -11,6 +11,7 @@
 
 #include <lockmap/lockmap.hpp>
 
+#include "function_ref.hpp"
 #include "test_access.hpp"
 
 namespace lockmap::test {
@@ -31,14 +32,46 @@ struct LruLockMaps {
 template <class Family, class... Types>
 using MapOf = typename Family::template Map<Types...>;
 
-using MapFamilies = ::testing::Types<LockMaps, LruLockMaps>;
-
-struct FamilyNames {
-  template <class Family>
-  static std::string GetName(int /*index*/) {
-    return Family::name;
-  }
+// LOCKMAP_TEST_BOTH(Fixture, Name) { ... } is TYPED_TEST over both families, where TypeParam is the
+// family and Fixture<TypeParam> the fixture; the tests are Fixture/LockMap.Name and
+// Fixture/LruLockMap.Name. It needs no list of types before, and takes the compiler a fraction of
+// the time, for no template is instantiated to register a test.
+struct FamilyTest {
+  const char* family;
+  const char* type;
+  testing::Test* (*make)();
 };
+
+template <class Test>
+testing::Test* make_test() {
+  return new Test;
+}
+
+inline bool register_for(const FamilyTest& test, const char* fixture, const char* name,
+                         const char* file, int line) {
+  testing::RegisterTest((std::string(fixture) + "/" + test.family).c_str(), name, test.type,
+                        nullptr, file, line, [make = test.make] { return make(); });
+  return true;
+}
+
+#define LOCKMAP_TEST_BOTH(Fixture, Name)                                                        \
+  template <class Family>                                                                       \
+  class Fixture##_##Name##_Test : public Fixture<Family> {                                      \
+    using TypeParam [[maybe_unused]] = Family;                                                  \
+    using TestFixture [[maybe_unused]] = Fixture<Family>;                                       \
+    void TestBody() override;                                                                   \
+  };                                                                                            \
+  [[maybe_unused]] const bool Fixture##_##Name##_registered =                                   \
+      ::lockmap::test::register_for(                                                            \
+          {::lockmap::test::LockMaps::name, "lockmap::test::LockMaps",                          \
+           &::lockmap::test::make_test<Fixture##_##Name##_Test<::lockmap::test::LockMaps>>},    \
+          #Fixture, #Name, __FILE__, __LINE__) &&                                               \
+      ::lockmap::test::register_for(                                                            \
+          {::lockmap::test::LruLockMaps::name, "lockmap::test::LruLockMaps",                    \
+           &::lockmap::test::make_test<Fixture##_##Name##_Test<::lockmap::test::LruLockMaps>>}, \
+          #Fixture, #Name, __FILE__, __LINE__);                                                 \
+  template <class Family>                                                                       \
+  void Fixture##_##Name##_Test<Family>::TestBody()
 
 template <class Map>
 inline constexpr bool is_lru = false;
@@ -68,13 +101,19 @@ Map make_map(std::size_t shards = default_test_shards, Extra... extra) {
   return make_map_with<Map>(Options{.shard_count = shards}, std::move(extra)...);
 }
 
+inline void expect_quiet(FunctionRef<void()> check_invariants, std::size_t nodes, std::size_t size,
+                         bool empty) {
+  EXPECT_NO_THROW(check_invariants());
+  EXPECT_EQ(nodes, size);
+  EXPECT_EQ(empty, size == 0);
+}
+
 // At a quiet point (no guard, no operation under way) the structure is consistent and every node
 // is there because it holds a value.
 template <class Map>
 void expect_quiet(const Map& map) {
-  EXPECT_NO_THROW(detail::TestAccess::check_invariants(map));
-  EXPECT_EQ(detail::TestAccess::node_count(map), map.size());
-  EXPECT_EQ(map.empty(), map.size() == 0);
+  expect_quiet([&] { detail::TestAccess::check_invariants(map); },
+               detail::TestAccess::node_count(map), map.size(), map.empty());
 }
 
 // Whether nobody holds the key. Leaves nothing behind.

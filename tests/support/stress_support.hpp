@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+#include "splitmix64.hpp"
+
 namespace lockmap::test {
 
 inline constexpr int stress_threads = 8;
@@ -26,23 +28,18 @@ inline std::chrono::duration<double> stress_seconds(double otherwise) {
   return std::chrono::duration<double>(text != nullptr ? std::strtod(text, nullptr) : otherwise);
 }
 
-// SplitMix64: small, and the same everywhere, unlike the standard distributions.
+// A seed for each thread: 1, 2, ...
 class Random {
  public:
-  explicit Random(int seed) : state_(static_cast<std::uint64_t>(seed) * 0x9e3779b97f4a7c15U) {}
+  explicit Random(int seed) : generator_(support::SplitMix64(static_cast<std::uint64_t>(seed))()) {}
 
-  std::uint64_t bits() {
-    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15U);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31);
-  }
+  std::uint64_t bits() { return generator_(); }
 
   // 0 to bound - 1.
   int below(int bound) { return static_cast<int>((bits() >> 33) % static_cast<unsigned>(bound)); }
 
  private:
-  std::uint64_t state_;
+  support::SplitMix64 generator_;
 };
 
 // Ends the program, with a message, if one of the threads makes no step for a long time.

@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <lockmap/lockmap.hpp>
 #include <sstream>
 #include <stdexcept>
@@ -14,7 +13,7 @@
 namespace lockmap::detail {
 
 struct TestAccess {
-  // Throws std::logic_error if a shard contradicts an invariant of the lock protocol (shard.hpp) or
+  // Throws std::logic_error if a shard contradicts an invariant of the lock protocol (key_lock.hpp) or
   // its own counts. May be called while keys are held and waited for, but no operation may be
   // under way otherwise.
   template <class Map>
@@ -66,17 +65,24 @@ struct TestAccess {
     return capacity;
   }
 
-  // Whether readers of the mutex may announce themselves instead of taking it.
-  static bool is_biased(const ReaderBiasedMutex& mutex) { return mutex.biased_.load(); }
+  // Whether readers may announce themselves instead of taking the mutex.
+  static bool is_biased(const StructureLock& lock) { return lock.biased_.load(); }
+
+  // The lock's sections, by hand.
+  static ReaderSlot* lock_shared(StructureLock& lock) { return lock.lock_shared(); }
+  static void unlock_shared(StructureLock& lock, ReaderSlot* slot) { lock.unlock_shared(slot); }
 
   template <class Map>
   static std::size_t biased_shards(const Map& map) {
     std::size_t count = 0;
-    for (const auto& shard : base_of(map).shards()) count += is_biased(shard.mutex_) ? 1U : 0U;
+    for (const auto& shard : base_of(map).shards()) count += is_biased(shard) ? 1U : 0U;
     return count;
   }
 
-  static std::size_t reader_slots() { return ReaderSlots::count(); }
+  static std::size_t reader_slots() { return ThisModule::registry().slots.count(); }
+
+  // How many keys the calling thread holds in the maps of this module.
+  static std::size_t held() { return ThisModule::owner(ThisModule::registry()).held; }
 
   // Calls `visit(index of the shard, key)` for a cache's keys, the least recently used first.
   template <class Map, class F>
@@ -84,9 +90,12 @@ struct TestAccess {
     std::size_t index = 0;
     for (auto& shard : base_of(map).shards()) {
       typename Map::Base::Section section(shard);
-      const auto& ends = shard.order_.ends_;
-      for (const auto* link = ends.newer; link != &ends; link = link->newer) {
-        visit(index, static_cast<const typename Map::Base::Shard::Node*>(link)->key);
+      using Node = typename Map::Base::Shard::Node;
+      for (const IntrusiveList* list : {&shard.policy_.set_aside_, &shard.policy_.order_}) {
+        for (const auto* node = list->template front<Node>(); node != nullptr;
+             node = list->template after<Node>(*node)) {
+          visit(index, node->key);
+        }
       }
       ++index;
     }
@@ -121,17 +130,19 @@ struct TestAccess {
   template <class Map, class Q, class F>
   static std::size_t with_node(const Map& map, const Q& key, const F& f) {
     const auto& base = base_of(map);
-    const auto probe = base.keys_.probe(key);
-    auto& shard = base.shard_of(probe.hash);
+    const auto hashed = base.keys_.hashed(key);
+    auto& shard = base.shards_.of(hashed.hash);
     typename Map::Base::Section section(shard);
-    const auto* node = shard.find(section, probe);
+    const auto* node = section.find(hashed);
     return node == nullptr ? 0 : f(shard, *node);
   }
 
-  static std::size_t count_waiters(const WaitList& waiters, const StateWord& word) {
+  static std::size_t count_waiters(const WaitQueues& queues, const StateWord& word) {
     std::size_t count = 0;
-    for (const Waiter* waiter = waiters.first_; waiter != nullptr; waiter = waiter->next_) {
-      if (waiter->word_ == &word) ++count;
+    const Waiter* const first = queues.first(word);
+    for (const Waiter* waiter = first; waiter != nullptr;
+         waiter = WaitQueues::after(*first, *waiter)) {
+      ++count;
     }
     return count;
   }
@@ -153,11 +164,12 @@ struct TestAccess {
       require(state.pins() != 0 || state.has_value(), "I4: neither value nor pin");
       require(state.pins() != 0 || !state.locked(), "a locked node without a pin");
       require(!state.locked() || state.owner() != 0, "locked by nobody");
-      require(state.locked() || state.owner() == 0, "an owner without the lock");
-      require(&base.shard_of(node->hash) == &shard, "a node in the wrong shard");
+      require(state.pins() >= state.sharers(), "I2: a shared hold without a pin");
+      require(&base.shards_.of(node->hash) == &shard, "a node in the wrong shard");
       const std::size_t waiting = count_waiters(shard.waiters_, node->state);
       require(state.has_waiters() == (waiting != 0), "I7: the waiter bit contradicts the list");
-      require(state.pins() >= waiting + (state.locked() ? 1 : 0), "I2: a waiter without a pin");
+      require(state.pins() >= waiting + state.sharers() + (state.locked() ? 1 : 0),
+              "I2: a waiter without a pin");
       require((state.bits() & State::waking_bit) == 0, "I9: nobody is on its way");
       require(state.pins() != 0 || !state.evict_on_release(), "I10: a request without a pin");
       eviction_is_due = eviction_is_due || state.evict_on_release();
@@ -165,43 +177,62 @@ struct TestAccess {
       locked += state.locked() ? 1U : 0U;
       values += !state.locked() && state.has_value() ? 1U : 0U;
     }
-    std::size_t all_listed = 0;
-    for (const Waiter* waiter = shard.waiters_.first_; waiter != nullptr; waiter = waiter->next_) {
-      require(waiter->linked_, "a waiter in the list that says it is in none");
-      require(
-          (waiter->next_ != nullptr ? waiter->next_->previous_ : shard.waiters_.last_) == waiter,
-          "the wait list is broken");
-      ++all_listed;
-    }
-    require(listed == all_listed, "a waiter for a node that is not in the table");
+    check_queues(shard.waiters_, listed, require);
     // Whether a held key has a value only its holder knows.
-    require(values <= shard.size() && shard.size() <= values + locked, "size() is wrong");
+    const std::size_t size = shard.values().count();
+    require(values <= size && size <= values + locked, "size() is wrong");
 
     std::size_t in_use = 0;
-    typename Shard::Walk walk;
-    for (;;) {
-      typename Shard::Node* node = nullptr;
-      const auto step = shard.slab_.step(walk, node);
-      if (step == Shard::Step::end) break;
-      if (step == Shard::Step::node) ++in_use;
-    }
+    shard.for_each_node([&in_use](const auto& /*node*/) { ++in_use; });
     require(in_use == shard.table_.size(), "slab and table disagree about the nodes in use");
 
-    if constexpr (requires { shard.order_.ends_; }) {
-      const auto& order = shard.order_;
+    if constexpr (Shard::policy_type::enabled) {
+      using Node = typename Shard::Node;
       std::size_t linked = 0;
-      for (const auto* link = order.ends_.newer; link != &order.ends_; link = link->newer) {
-        require(link->newer->older == link && link->older->newer == link, "the order is broken");
-        const auto* node = static_cast<const typename Shard::Node*>(link);
-        require(shard.table_.contains(const_cast<typename Shard::Node*>(node)),
-                "I1: a node in the order that is not in the table");
-        ++linked;
+      for (const IntrusiveList* list : {&shard.policy_.set_aside_, &shard.policy_.order_}) {
+        const bool set_aside = list == &shard.policy_.set_aside_;
+        for (auto* node = list->template front<Node>(); node != nullptr;
+             node = list->template after<Node>(*node)) {
+          const ListLinks& links = *node;
+          require(links.next->previous == &links && links.previous->next == &links,
+                  "the order is broken");
+          require(shard.table_.contains(node), "I1: a node in the order that is not in the table");
+          require(node->state.load(std::memory_order_relaxed).evict_on_release() == set_aside,
+                  "I10: set aside without the bit, or the bit without");
+          ++linked;
+        }
       }
       require(linked == shard.table_.size(), "I1: a node in the table that is not in the order");
-      require(shard.table_.size() <= order.bound_ || eviction_is_due ||
-                  order.max_evict_ != std::numeric_limits<std::size_t>::max(),
+      require(shard.table_.size() <= shard.policy_.bound_ || eviction_is_due ||
+                  shard.policy_.max_evict_ != unlimited,
               "I10: over the bound, and no release will evict");
     }
+  }
+
+  template <class Require>
+  static void check_queues(const WaitQueues& queues, std::size_t listed, const Require& require) {
+    std::size_t all_listed = 0;
+    std::size_t keys = 0;
+    for (std::size_t i = 0; i < queues.bucket_count_; ++i) {
+      const IntrusiveList& bucket =
+          queues.buckets_ == nullptr ? queues.bucket_ : queues.buckets_[i];
+      for (const Waiter* first = bucket.front<Waiter>(); first != nullptr;
+           first = bucket.after<Waiter>(*first)) {
+        require(&queues.bucket_of(first->word_) == &bucket, "a waiter in the wrong bucket");
+        require(first->is_first_, "a first waiter that does not say so");
+        ++keys;
+        for (const Waiter* waiter = first; waiter != nullptr;
+             waiter = WaitQueues::after(*first, *waiter)) {
+          require(waiter->queued_, "a waiter in a queue that says it is in none");
+          require(&waiter->word_ == &first->word_, "a waiter in the queue of another key");
+          require(waiter->next->previous == waiter && waiter->previous->next == waiter,
+                  "a wait queue is broken");
+          ++all_listed;
+        }
+      }
+    }
+    require(listed == all_listed, "a waiter for a node that is not in the table");
+    require(keys == queues.keys_, "the number of keys with waiters is wrong");
   }
 };
 

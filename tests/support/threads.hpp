@@ -16,6 +16,7 @@
 #include <thread>
 #include <utility>
 
+#include "function_ref.hpp"
 #include "sanitizers.hpp"
 
 namespace lockmap::test {
@@ -28,8 +29,7 @@ constexpr int scaled(int repetitions) {
 
 // Polls until `ready()`; gives up after a minute, since a hanging test tells nobody what it hangs
 // on.
-template <class Predicate>
-void await(Predicate ready, const char* what) {
+inline void await(FunctionRef<bool()> ready, const char* what) {
   const auto give_up = std::chrono::steady_clock::now() + std::chrono::minutes(1);
   while (!ready()) {
     if (std::chrono::steady_clock::now() > give_up) {
@@ -49,16 +49,8 @@ inline void pass_time(std::chrono::steady_clock::duration span) {
 // A thread that is joined at the end of its scope. An exception that leaves it fails the test.
 class Worker {
  public:
-  template <class Work>
-  explicit Worker(Work work)
-      : thread_([this, work = std::move(work)]() mutable {
-          try {
-            work();
-          } catch (const std::exception& error) {
-            ADD_FAILURE() << "a thread ended with the exception: " << error.what();
-          }
-          done_.store(true);
-        }) {}
+  explicit Worker(std::function<void()> work)
+      : work_(std::move(work)), thread_(&Worker::run, this) {}
 
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -73,23 +65,32 @@ class Worker {
   }
 
  private:
+  void run() {
+    try {
+      work_();
+    } catch (const std::exception& error) {
+      ADD_FAILURE() << "a thread ended with the exception: " << error.what();
+    }
+    work_ = nullptr;
+    done_.store(true);
+  }
+
   std::atomic<bool> done_{false};
+  std::function<void()> work_;
   std::thread thread_;
 };
 
 // Runs `work` in a thread of its own and returns when it has ended.
-template <class Work>
-void in_another_thread(Work work) {
-  Worker worker(std::move(work));
+inline void in_another_thread(FunctionRef<void()> work) {
+  Worker worker(work);
 }
 
 // Runs `work(0)` to `work(count - 1)` in as many threads, all started at once.
-template <class Work>
-void run_together(int count, Work work) {
+inline void run_together(int count, FunctionRef<void(int)> work) {
   std::latch start(count);
   std::deque<Worker> workers;
   for (int i = 0; i < count; ++i) {
-    workers.emplace_back([&start, &work, i] {
+    workers.emplace_back([&start, work, i] {
       start.arrive_and_wait();
       work(i);
     });

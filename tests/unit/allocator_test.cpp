@@ -45,9 +45,8 @@ class AllocatorTest : public ::testing::Test {
 
   AllocationCount count_;
 };
-TYPED_TEST_SUITE(AllocatorTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(AllocatorTest, NodesAndTablesComeFromTheAllocator) {
+LOCKMAP_TEST_BOTH(AllocatorTest, NodesAndTablesComeFromTheAllocator) {
   constexpr std::size_t keys = 1000;
   auto map = this->template make<int, Tracked>();
   const std::size_t before = this->count_.bytes;
@@ -55,7 +54,7 @@ TYPED_TEST(AllocatorTest, NodesAndTablesComeFromTheAllocator) {
   EXPECT_GE(this->count_.bytes - before, keys * (sizeof(int) + sizeof(Tracked) + sizeof(void*)));
 }
 
-TYPED_TEST(AllocatorTest, EveryByteComesBack) {
+LOCKMAP_TEST_BOTH(AllocatorTest, EveryByteComesBack) {
   for (std::size_t shards : {1u, 3u, 256u}) {
     {
       auto map = this->template make<int, std::string>(shards);
@@ -70,12 +69,12 @@ TYPED_TEST(AllocatorTest, EveryByteComesBack) {
   }
 }
 
-TYPED_TEST(AllocatorTest, UnusedMapGivesBackWhatItTook) {
+LOCKMAP_TEST_BOTH(AllocatorTest, UnusedMapGivesBackWhatItTook) {
   { auto map = this->template make<int, int>(256); }
   EXPECT_EQ(this->count_.bytes, 0u);
 }
 
-TYPED_TEST(AllocatorTest, TypesThatNeedDestruction) {
+LOCKMAP_TEST_BOTH(AllocatorTest, TypesThatNeedDestruction) {
   Tracked::reset();
   {
     auto map = this->template make<Tracked, Tracked>();
@@ -86,7 +85,7 @@ TYPED_TEST(AllocatorTest, TypesThatNeedDestruction) {
   EXPECT_EQ(this->count_.bytes, 0u);
 }
 
-TYPED_TEST(AllocatorTest, NodeStorageIsUsedAgain) {
+LOCKMAP_TEST_BOTH(AllocatorTest, NodeStorageIsUsedAgain) {
   auto map = this->template make<int, std::string>();
   for (int key = 0; key < 1000; ++key) map.insert(key, "value");
   const std::size_t full = this->count_.bytes;
@@ -97,7 +96,7 @@ TYPED_TEST(AllocatorTest, NodeStorageIsUsedAgain) {
   EXPECT_LE(this->count_.bytes, full * 2);
 }
 
-TYPED_TEST(AllocatorTest, LockingAbsentKeysDoesNotPileUpMemory) {
+LOCKMAP_TEST_BOTH(AllocatorTest, LockingAbsentKeysDoesNotPileUpMemory) {
   auto map = this->template make<int, std::string>();
   for (int key = 0; key < 1000; ++key) std::ignore = map.entry(key).has_value();
   const std::size_t before = this->count_.bytes;
@@ -105,7 +104,7 @@ TYPED_TEST(AllocatorTest, LockingAbsentKeysDoesNotPileUpMemory) {
   EXPECT_LE(this->count_.bytes, before * 2);
 }
 
-TYPED_TEST(AllocatorTest, ClearGivesNodeStorageBack) {
+LOCKMAP_TEST_BOTH(AllocatorTest, ClearGivesNodeStorageBack) {
   struct Big {
     char bytes[1000];
   };
@@ -120,20 +119,20 @@ TYPED_TEST(AllocatorTest, ClearGivesNodeStorageBack) {
   test::expect_quiet(map);
 }
 
-struct alignas(256) Aligned {
+struct alignas(256) VeryAligned {
   int number;
 };
 
-TYPED_TEST(AllocatorTest, OverAlignedTypes) {
+LOCKMAP_TEST_BOTH(AllocatorTest, OverAlignedTypes) {
   {
-    auto map = this->template make<int, Aligned>();
-    for (int key = 0; key < 500; ++key) map.insert(key, Aligned{key});
+    auto map = this->template make<int, VeryAligned>();
+    for (int key = 0; key < 500; ++key) map.insert(key, VeryAligned{key});
     EXPECT_EQ(map.get(77)->number, 77);
   }
   EXPECT_EQ(this->count_.bytes, 0u);
 }
 
-TYPED_TEST(AllocatorTest, MapsKeepTheirAllocatorsApart) {
+LOCKMAP_TEST_BOTH(AllocatorTest, MapsKeepTheirAllocatorsApart) {
   AllocationCount other;
   {
     auto a = this->template make<int, int>();
@@ -150,7 +149,7 @@ TYPED_TEST(AllocatorTest, MapsKeepTheirAllocatorsApart) {
   EXPECT_EQ(other.bytes, 0u);
 }
 
-TYPED_TEST(AllocatorTest, ManyThreads) {
+LOCKMAP_TEST_BOTH(AllocatorTest, ManyThreads) {
   {
     auto map = this->template make<int, std::string>();
     test::run_together(4, [&](int thread) {
@@ -187,7 +186,7 @@ struct ModuloHash {
   int modulus;
 };
 
-TYPED_TEST(AllocatorTest, StatefulHash) {
+LOCKMAP_TEST_BOTH(AllocatorTest, StatefulHash) {
   using TestedMap = MapOf<TypeParam, int, int, SeededHash>;
   const SeededHash hash(0xABCDEF);
   auto map = make_map<TestedMap>(3, hash);
@@ -197,7 +196,7 @@ TYPED_TEST(AllocatorTest, StatefulHash) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(AllocatorTest, StatefulEquality) {
+LOCKMAP_TEST_BOTH(AllocatorTest, StatefulEquality) {
   using TestedMap = MapOf<TypeParam, int, std::string, ModuloHash, ModuloEqual>;
   auto tens = make_map<TestedMap>(3, ModuloHash(10), ModuloEqual(10));
   auto hundreds = make_map<TestedMap>(3, ModuloHash(100), ModuloEqual(100));
@@ -240,7 +239,7 @@ struct CaselessEqual {
   }
 };
 
-TYPED_TEST(AllocatorTest, EqualityDecidesWhatIsOneKey) {
+LOCKMAP_TEST_BOTH(AllocatorTest, EqualityDecidesWhatIsOneKey) {
   auto map = make_map<MapOf<TypeParam, std::string, int, CaselessHash, CaselessEqual>>();
   map.insert("Key", 1);
   EXPECT_EQ(map.get("KEY"), 1);
@@ -250,7 +249,7 @@ TYPED_TEST(AllocatorTest, EqualityDecidesWhatIsOneKey) {
   EXPECT_EQ(map.remove(std::string("kEy")), 2);
 }
 
-TYPED_TEST(AllocatorTest, FunctionsAsHashAndEquality) {
+LOCKMAP_TEST_BOTH(AllocatorTest, FunctionsAsHashAndEquality) {
   using Hash = std::function<std::size_t(int)>;
   using Equal = bool (*)(int, int);
   auto map = make_map<MapOf<TypeParam, int, int, Hash, Equal>>(

@@ -7,7 +7,6 @@
 #include <concepts>
 #include <cstddef>
 #include <functional>
-#include <future>
 #include <iterator>
 #include <list>
 #include <optional>
@@ -102,12 +101,11 @@ class BatchTest : public ::testing::Test {
     return test::result_in_another_thread([&] { return test::is_free(map, key); });
   }
 };
-TYPED_TEST_SUITE(BatchTest, test::MapFamilies, test::FamilyNames);
 
 using Ints = std::vector<int>;
 using Strings = std::vector<std::string>;
 
-TYPED_TEST(BatchTest, ResultTypes) {
+LOCKMAP_TEST_BOTH(BatchTest, ResultTypes) {
   using TestedMap = typename TestFixture::Map;
   using TestedBatch = typename TestedMap::Batch;
   using TestedEntry = typename TestedMap::Entry;
@@ -134,7 +132,7 @@ TYPED_TEST(BatchTest, ResultTypes) {
   static_assert(std::same_as<decltype(constant->size()), std::size_t>);
 }
 
-TYPED_TEST(BatchTest, IsAMoveOnlyRandomAccessRange) {
+LOCKMAP_TEST_BOTH(BatchTest, IsAMoveOnlyRandomAccessRange) {
   using TestedBatch = typename TestFixture::Batch;
   static_assert(std::ranges::random_access_range<TestedBatch>);
   static_assert(std::ranges::random_access_range<const TestedBatch>);
@@ -148,7 +146,7 @@ TYPED_TEST(BatchTest, IsAMoveOnlyRandomAccessRange) {
   static_assert(std::is_move_assignable_v<TestedBatch>);
 }
 
-TYPED_TEST(BatchTest, HoldsTheKeysInSortedOrder) {
+LOCKMAP_TEST_BOTH(BatchTest, HoldsTheKeysInSortedOrder) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   map.insert(3, "three");
@@ -168,7 +166,7 @@ TYPED_TEST(BatchTest, HoldsTheKeysInSortedOrder) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BatchTest, DuplicatesAreTakenOnce) {
+LOCKMAP_TEST_BOTH(BatchTest, DuplicatesAreTakenOnce) {
   auto map = make_map<typename TestFixture::Map>();
   {
     auto batch = map.batch_lock({2, 1, 2, 1, 1, 2});
@@ -182,7 +180,7 @@ TYPED_TEST(BatchTest, DuplicatesAreTakenOnce) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BatchTest, OfNothingIsEmpty) {
+LOCKMAP_TEST_BOTH(BatchTest, OfNothingIsEmpty) {
   auto map = make_map<typename TestFixture::Map>();
   auto batch = map.batch_lock(Ints{});
   EXPECT_TRUE(batch.empty());
@@ -197,14 +195,14 @@ TYPED_TEST(BatchTest, OfNothingIsEmpty) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BatchTest, OfOneKey) {
+LOCKMAP_TEST_BOTH(BatchTest, OfOneKey) {
   auto map = make_map<typename TestFixture::Map>();
   auto batch = map.batch_lock({5});
   EXPECT_EQ(TestFixture::keys_of(batch), (Ints{5}));
   EXPECT_FALSE(TestFixture::free_elsewhere(map, 5));
 }
 
-TYPED_TEST(BatchTest, TakesEveryKindOfRange) {
+LOCKMAP_TEST_BOTH(BatchTest, TakesEveryKindOfRange) {
   auto map = make_map<typename TestFixture::Map>();
   const Ints sorted = {1, 2, 3};
   const Ints vector = {3, 1, 2};
@@ -224,7 +222,7 @@ TYPED_TEST(BatchTest, TakesEveryKindOfRange) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BatchTest, TryTakesEveryKindOfRange) {
+LOCKMAP_TEST_BOTH(BatchTest, TryTakesEveryKindOfRange) {
   auto map = make_map<typename TestFixture::Map>();
   const Ints sorted = {1, 2, 3};
   const Ints vector = {3, 1, 2};
@@ -235,7 +233,7 @@ TYPED_TEST(BatchTest, TryTakesEveryKindOfRange) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BatchTest, StringKeysByAnyString) {
+LOCKMAP_TEST_BOTH(BatchTest, StringKeysByAnyString) {
   auto map = make_map<typename TestFixture::StringMap>();
   const Strings sorted = {"a", "b", "c"};
   EXPECT_EQ(TestFixture::keys_of(map.batch_lock({"c", "a", "b", "a"})), sorted);
@@ -253,7 +251,7 @@ TYPED_TEST(BatchTest, StringKeysByAnyString) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BatchTest, KeysOfATemporaryRangeAreKept) {
+LOCKMAP_TEST_BOTH(BatchTest, KeysOfATemporaryRangeAreKept) {
   auto map = make_map<typename TestFixture::StringMap>();
   const std::string prefix = "a key too long to be stored in place ";
   const auto make_keys = [&] {
@@ -265,7 +263,7 @@ TYPED_TEST(BatchTest, KeysOfATemporaryRangeAreKept) {
   EXPECT_EQ(TestFixture::keys_of(batch), (Strings{prefix + "a", prefix + "b", prefix + "c"}));
 }
 
-TYPED_TEST(BatchTest, ComparatorGivesTheOrder) {
+LOCKMAP_TEST_BOTH(BatchTest, ComparatorGivesTheOrder) {
   auto map = make_map<typename TestFixture::Map>();
   const Ints descending = {3, 2, 1};
   EXPECT_EQ(TestFixture::keys_of(map.batch_lock(Ints{1, 3, 2, 3}, std::greater<>{})), descending);
@@ -277,7 +275,7 @@ TYPED_TEST(BatchTest, ComparatorGivesTheOrder) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BatchTest, ComparatorServesKeysWithoutAnOrder) {
+LOCKMAP_TEST_BOTH(BatchTest, ComparatorServesKeysWithoutAnOrder) {
   auto map = make_map<typename TestFixture::PointMap>();
   map.insert(Point{1, 2}, 12);
   auto batch = map.batch_lock(std::vector<Point>{{2, 1}, {1, 2}, {1, 1}, {1, 2}}, ByCoordinates{});
@@ -291,7 +289,7 @@ TYPED_TEST(BatchTest, ComparatorServesKeysWithoutAnOrder) {
   EXPECT_FALSE(batch.contains(Point{2, 2}));
 }
 
-TYPED_TEST(BatchTest, AtFindAndContains) {
+LOCKMAP_TEST_BOTH(BatchTest, AtFindAndContains) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(2, "two");
   auto batch = map.batch_lock({4, 2, 6});
@@ -316,7 +314,7 @@ TYPED_TEST(BatchTest, AtFindAndContains) {
   EXPECT_THROW(std::ignore = constant.at(5), std::out_of_range);
 }
 
-TYPED_TEST(BatchTest, AtTakesAnyStringThatLookupTakes) {
+LOCKMAP_TEST_BOTH(BatchTest, AtTakesAnyStringThatLookupTakes) {
   auto map = make_map<typename TestFixture::StringMap>();
   auto batch = map.batch_lock({"b", "a"});
   batch.at("a").insert(1);
@@ -328,7 +326,7 @@ TYPED_TEST(BatchTest, AtTakesAnyStringThatLookupTakes) {
   EXPECT_FALSE(batch.contains(std::string_view("c")));
 }
 
-TYPED_TEST(BatchTest, FindWorksInEveryOrderAndSize) {
+LOCKMAP_TEST_BOTH(BatchTest, FindWorksInEveryOrderAndSize) {
   auto map = make_map<typename TestFixture::Map>();
   Ints keys;
   for (int key = 0; key < 200; key += 2) keys.push_back(key);
@@ -341,7 +339,7 @@ TYPED_TEST(BatchTest, FindWorksInEveryOrderAndSize) {
   }
 }
 
-TYPED_TEST(BatchTest, IteratesLikeAnyRange) {
+LOCKMAP_TEST_BOTH(BatchTest, IteratesLikeAnyRange) {
   auto map = make_map<typename TestFixture::Map>();
   {
     auto batch = map.batch_lock({1, 2, 3});
@@ -357,7 +355,7 @@ TYPED_TEST(BatchTest, IteratesLikeAnyRange) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BatchTest, AbsentKeysLeaveNoTrace) {
+LOCKMAP_TEST_BOTH(BatchTest, AbsentKeysLeaveNoTrace) {
   auto map = make_map<typename TestFixture::Map>();
   for (int i = 0; i < 50; ++i) {
     auto batch = map.batch_lock({i, i + 1, i + 2});
@@ -367,7 +365,7 @@ TYPED_TEST(BatchTest, AbsentKeysLeaveNoTrace) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BatchTest, MoveConstructionHandsTheLocksOver) {
+LOCKMAP_TEST_BOTH(BatchTest, MoveConstructionHandsTheLocksOver) {
   auto map = make_map<typename TestFixture::Map>();
   {
     auto a = map.batch_lock({1, 2});
@@ -383,7 +381,7 @@ TYPED_TEST(BatchTest, MoveConstructionHandsTheLocksOver) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BatchTest, MoveAssignmentReleasesWhatWasHeld) {
+LOCKMAP_TEST_BOTH(BatchTest, MoveAssignmentReleasesWhatWasHeld) {
   auto map = make_map<typename TestFixture::Map>();
   {
     auto a = map.batch_lock({1, 2});
@@ -399,7 +397,7 @@ TYPED_TEST(BatchTest, MoveAssignmentReleasesWhatWasHeld) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BatchTest, OneEntryCanBeReleasedEarly) {
+LOCKMAP_TEST_BOTH(BatchTest, OneEntryCanBeReleasedEarly) {
   auto map = make_map<typename TestFixture::Map>();
   {
     auto batch = map.batch_lock({1, 2, 3});
@@ -411,7 +409,7 @@ TYPED_TEST(BatchTest, OneEntryCanBeReleasedEarly) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BatchTest, WaitsForAHeldKeyHoldingTheOnesBefore) {
+LOCKMAP_TEST_BOTH(BatchTest, WaitsForAHeldKeyHoldingTheOnesBefore) {
   auto map = make_map<typename TestFixture::Map>();
   test::expect_waits(
       map, 2,
@@ -425,7 +423,7 @@ TYPED_TEST(BatchTest, WaitsForAHeldKeyHoldingTheOnesBefore) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BatchTest, ComparatorGivesTheOrderOfAcquisition) {
+LOCKMAP_TEST_BOTH(BatchTest, ComparatorGivesTheOrderOfAcquisition) {
   auto map = make_map<typename TestFixture::Map>();
   test::expect_waits(
       map, 2,
@@ -439,7 +437,7 @@ TYPED_TEST(BatchTest, ComparatorGivesTheOrderOfAcquisition) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BatchTest, TryIsAllOrNothing) {
+LOCKMAP_TEST_BOTH(BatchTest, TryIsAllOrNothing) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(2, "two");
   for (int held : {1, 2, 3}) {
@@ -458,7 +456,7 @@ TYPED_TEST(BatchTest, TryIsAllOrNothing) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BatchTest, TryIsEmptyOnAKeyTheThreadHoldsItself) {
+LOCKMAP_TEST_BOTH(BatchTest, TryIsEmptyOnAKeyTheThreadHoldsItself) {
   auto map = make_map<typename TestFixture::Map>();
   {
     auto guard = map.entry(2);
@@ -470,7 +468,7 @@ TYPED_TEST(BatchTest, TryIsEmptyOnAKeyTheThreadHoldsItself) {
 }
 
 // Keys that were only locked die when they are released, which shows the order.
-TYPED_TEST(BatchTest, ReleasesInReverseOrder) {
+LOCKMAP_TEST_BOTH(BatchTest, ReleasesInReverseOrder) {
   auto map = make_map<MapOf<TypeParam, LoggedKey, int>>();
   std::vector<LoggedKey> keys;
   for (int number : {4, 1, 3, 2}) keys.emplace_back(number);
@@ -483,26 +481,26 @@ TYPED_TEST(BatchTest, ReleasesInReverseOrder) {
 }
 
 // The first key is released last: who gets it finds the others free.
-TYPED_TEST(BatchTest, FirstKeyIsReleasedLast) {
+LOCKMAP_TEST_BOTH(BatchTest, FirstKeyIsReleasedLast) {
   auto map = make_map<typename TestFixture::Map>();
   for (int key : {1, 2, 3}) map.insert(key, "value");
   for (int round = 0; round < 50; ++round) {
-    std::future<void> other;
+    std::optional<test::Worker> other;
     {
       auto batch = map.batch_lock({1, 2, 3});
-      other = std::async(std::launch::async, [&] {
+      other.emplace([&] {
         auto first = map.entry(1);
         EXPECT_TRUE(test::is_free(map, 2));
         EXPECT_TRUE(test::is_free(map, 3));
       });
       test::await_waiters(map, 1, 1);
     }
-    other.get();
+    other.reset();
   }
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BatchTest, CrossingBatchesNeitherDeadlockNorTear) {
+LOCKMAP_TEST_BOTH(BatchTest, CrossingBatchesNeitherDeadlockNorTear) {
   constexpr int accounts = 6;
   constexpr int rounds = 400;
   auto map = make_map<MapOf<TypeParam, int, int>>();

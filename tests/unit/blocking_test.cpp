@@ -7,8 +7,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <deque>
 #include <functional>
-#include <future>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -71,9 +71,8 @@ class BlockingTest : public ::testing::Test {
 
   Map map_ = make_map<Map>(1);
 };
-TYPED_TEST_SUITE(BlockingTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(BlockingTest, GetOfAnotherKey) {
+LOCKMAP_TEST_BOTH(BlockingTest, GetOfAnotherKey) {
   this->expect_not_blocked([&] {
     EXPECT_EQ(this->map_.get(other_present), "other");
     EXPECT_EQ(this->map_.get(other_absent), std::nullopt);
@@ -82,7 +81,7 @@ TYPED_TEST(BlockingTest, GetOfAnotherKey) {
   });
 }
 
-TYPED_TEST(BlockingTest, InsertOfAnotherKey) {
+LOCKMAP_TEST_BOTH(BlockingTest, InsertOfAnotherKey) {
   this->expect_not_blocked([&] {
     EXPECT_EQ(this->map_.insert(other_present, "other"), "other");
     this->map_.insert(other_absent, "new");
@@ -91,7 +90,7 @@ TYPED_TEST(BlockingTest, InsertOfAnotherKey) {
   });
 }
 
-TYPED_TEST(BlockingTest, RemoveOfAnotherKey) {
+LOCKMAP_TEST_BOTH(BlockingTest, RemoveOfAnotherKey) {
   this->expect_not_blocked([&] {
     EXPECT_EQ(this->map_.remove(other_present), "other");
     EXPECT_EQ(this->map_.remove(other_absent), std::nullopt);
@@ -99,7 +98,7 @@ TYPED_TEST(BlockingTest, RemoveOfAnotherKey) {
   });
 }
 
-TYPED_TEST(BlockingTest, EntryOfAnotherKey) {
+LOCKMAP_TEST_BOTH(BlockingTest, EntryOfAnotherKey) {
   this->expect_not_blocked([&] {
     EXPECT_TRUE(this->map_.entry(other_present).has_value());
     EXPECT_FALSE(this->map_.entry(other_absent).has_value());
@@ -108,7 +107,7 @@ TYPED_TEST(BlockingTest, EntryOfAnotherKey) {
   });
 }
 
-TYPED_TEST(BlockingTest, SizesOfTheMap) {
+LOCKMAP_TEST_BOTH(BlockingTest, SizesOfTheMap) {
   this->expect_not_blocked([&] {
     EXPECT_EQ(this->map_.size(), 2u);
     EXPECT_FALSE(this->map_.empty());
@@ -116,7 +115,7 @@ TYPED_TEST(BlockingTest, SizesOfTheMap) {
   });
 }
 
-TYPED_TEST(BlockingTest, InsertsThatGrowTheTable) {
+LOCKMAP_TEST_BOTH(BlockingTest, InsertsThatGrowTheTable) {
   constexpr int keys = 10'000;
   this->expect_not_blocked([&] {
     for (int key = 100; key < 100 + keys; ++key) this->map_.insert(key, "growth");
@@ -127,7 +126,7 @@ TYPED_TEST(BlockingTest, InsertsThatGrowTheTable) {
   EXPECT_EQ(this->map_.get(held_present), "held");
 }
 
-TYPED_TEST(BlockingTest, GuardSurvivesTheGrowthOfTheTable) {
+LOCKMAP_TEST_BOTH(BlockingTest, GuardSurvivesTheGrowthOfTheTable) {
   auto present = this->map_.entry(held_present);
   auto absent = this->map_.entry(held_absent);
   const std::string* const value = present.get();
@@ -142,14 +141,14 @@ TYPED_TEST(BlockingTest, GuardSurvivesTheGrowthOfTheTable) {
   EXPECT_EQ(this->map_.get(held_absent), "now here");
 }
 
-TYPED_TEST(BlockingTest, EverythingWithOtherKeysUnderAnEntry) {
+LOCKMAP_TEST_BOTH(BlockingTest, EverythingWithOtherKeysUnderAnEntry) {
   this->expect_not_blocked([&] {
     this->use_key(other_absent);
     this->use_key(50);
   });
 }
 
-TYPED_TEST(BlockingTest, EverythingWithOtherKeysUnderABatch) {
+LOCKMAP_TEST_BOTH(BlockingTest, EverythingWithOtherKeysUnderABatch) {
   {
     auto batch = this->map_.batch_lock({held_present, held_absent});
     test::in_another_thread([&] { this->use_key(other_absent); });
@@ -157,7 +156,7 @@ TYPED_TEST(BlockingTest, EverythingWithOtherKeysUnderABatch) {
   test::expect_quiet(this->map_);
 }
 
-TYPED_TEST(BlockingTest, EverythingWithOtherKeysUnderCallbacks) {
+LOCKMAP_TEST_BOTH(BlockingTest, EverythingWithOtherKeysUnderCallbacks) {
   const auto others_go_on = [&] { test::in_another_thread([&] { this->use_key(other_absent); }); };
   this->map_.get_or_insert_with(held_absent, [&] {
     others_go_on();
@@ -171,24 +170,23 @@ TYPED_TEST(BlockingTest, EverythingWithOtherKeysUnderCallbacks) {
   test::expect_quiet(this->map_);
 }
 
-TYPED_TEST(BlockingTest, WaitersForTheHeldKeyBlockNobodyEither) {
-  std::vector<std::future<void>> waiters;
+LOCKMAP_TEST_BOTH(BlockingTest, WaitersForTheHeldKeyBlockNobodyEither) {
+  std::deque<test::Worker> waiters;
   {
     auto guard = this->map_.entry(held_present);
     for (int i = 0; i < 3; ++i) {
-      waiters.push_back(
-          std::async(std::launch::async, [&] { this->map_.entry(held_present)->append("+"); }));
+      waiters.emplace_back([&] { this->map_.entry(held_present)->append("+"); });
     }
     test::await_waiters(this->map_, held_present, 3);
     test::in_another_thread([&] { this->use_key(other_absent); });
   }
-  for (auto& waiter : waiters) waiter.get();
+  waiters.clear();
   EXPECT_EQ(this->map_.get(held_present), "held+++");
   test::expect_quiet(this->map_);
 }
 
 // Whole-map operations wait for the held key, and while they do they hold no other.
-TYPED_TEST(BlockingTest, WalksWaitOnlyForTheHeldKey) {
+LOCKMAP_TEST_BOTH(BlockingTest, WalksWaitOnlyForTheHeldKey) {
   for (int key = 100; key < 150; ++key) this->map_.insert(key, "walked");
   const auto others_are_free = [&](auto&) {
     for (int key = 100; key < 150; ++key) {
@@ -216,7 +214,7 @@ TYPED_TEST(BlockingTest, WalksWaitOnlyForTheHeldKey) {
   test::expect_quiet(this->map_);
 }
 
-TYPED_TEST(BlockingTest, EveryUseOfTheHeldKeyWaits) {
+LOCKMAP_TEST_BOTH(BlockingTest, EveryUseOfTheHeldKeyWaits) {
   auto& map = this->map_;
   const std::vector<std::function<void(int)>> uses = {
       [&](int key) { std::ignore = map.get(key); },
@@ -244,7 +242,7 @@ TYPED_TEST(BlockingTest, EveryUseOfTheHeldKeyWaits) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BlockingTest, LockingAnAbsentKeyLeavesNoTrace) {
+LOCKMAP_TEST_BOTH(BlockingTest, LockingAnAbsentKeyLeavesNoTrace) {
   const auto nodes = TestAccess::node_count(this->map_);
   for (int key = 100; key < 1100; ++key) {
     auto guard = this->map_.entry(key);
@@ -255,26 +253,26 @@ TYPED_TEST(BlockingTest, LockingAnAbsentKeyLeavesNoTrace) {
   test::expect_quiet(this->map_);
 }
 
-TYPED_TEST(BlockingTest, AbsentKeyWithWaitersLeavesNoTrace) {
-  std::vector<std::future<void>> waiters;
+LOCKMAP_TEST_BOTH(BlockingTest, AbsentKeyWithWaitersLeavesNoTrace) {
+  std::deque<test::Worker> waiters;
   {
     auto guard = this->map_.entry(held_absent);
     for (int i = 0; i < 4; ++i) {
-      waiters.push_back(std::async(std::launch::async, [&] {
+      waiters.emplace_back([&] {
         EXPECT_FALSE(this->map_.entry(held_absent).has_value());
         EXPECT_FALSE(this->map_.contains(held_absent));
-      }));
+      });
     }
     test::await_waiters(this->map_, held_absent, 4);
   }
-  for (auto& waiter : waiters) waiter.get();
+  waiters.clear();
   EXPECT_EQ(this->map_.size(), 2u);
   EXPECT_EQ(TestAccess::waiters(this->map_, held_absent), 0u);
   test::expect_quiet(this->map_);
 }
 
 // Threads take one key by every means, and none may find another inside.
-TYPED_TEST(BlockingTest, NeverTwoThreadsInsideOneKey) {
+LOCKMAP_TEST_BOTH(BlockingTest, NeverTwoThreadsInsideOneKey) {
   constexpr int threads = 4;
   constexpr int rounds = 500;
   auto map = make_map<MapOf<TypeParam, int, long>>(1);
@@ -322,7 +320,7 @@ TYPED_TEST(BlockingTest, NeverTwoThreadsInsideOneKey) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(BlockingTest, IncrementsUnderAGuardAreNotLost) {
+LOCKMAP_TEST_BOTH(BlockingTest, IncrementsUnderAGuardAreNotLost) {
   constexpr int threads = 4;
   constexpr int rounds = 2000;
   auto map = make_map<MapOf<TypeParam, int, int>>(1);

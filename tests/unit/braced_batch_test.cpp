@@ -12,7 +12,7 @@
 
 #include "maps.hpp"
 
-namespace lockmap::test {
+namespace lockmap::test::braced_batch {
 namespace {
 
 using std::chrono::hours;
@@ -32,9 +32,8 @@ class BracedBatchTest : public testing::Test {
 
   Map map_ = make_map<Map>();
 };
-TYPED_TEST_SUITE(BracedBatchTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(BracedBatchTest, Views) {
+LOCKMAP_TEST_BOTH(BracedBatchTest, Views) {
   const std::string_view from = "savings";
   const std::string_view to = "cash";
   this->expect_keys(this->map_.batch_lock({from, to, from}), {to, from});
@@ -47,7 +46,7 @@ TYPED_TEST(BracedBatchTest, Views) {
   expect_quiet(this->map_);
 }
 
-TYPED_TEST(BracedBatchTest, Literals) {
+LOCKMAP_TEST_BOTH(BracedBatchTest, Literals) {
   this->expect_keys(this->map_.batch_lock({"savings", "cash"}), {"cash", "savings"});
   this->expect_keys(this->map_.batch_lock({"savings", "bonds"}), {"bonds", "savings"});
   this->expect_keys(this->map_.try_batch_lock({"b", "a"}).value(), {"a", "b"});
@@ -55,14 +54,14 @@ TYPED_TEST(BracedBatchTest, Literals) {
   this->expect_keys(this->map_.batch_lock({"a"}), {"a"});
 }
 
-TYPED_TEST(BracedBatchTest, Pointers) {
+LOCKMAP_TEST_BOTH(BracedBatchTest, Pointers) {
   const char* const from = "savings";
   const char* const to = "cash";
   this->expect_keys(this->map_.batch_lock({from, to}), {"cash", "savings"});
   this->expect_keys(this->map_.try_batch_lock({from, to}).value(), {"cash", "savings"});
 }
 
-TYPED_TEST(BracedBatchTest, Keys) {
+LOCKMAP_TEST_BOTH(BracedBatchTest, Keys) {
   const std::string from = "savings";
   const std::string to = "cash";
   this->expect_keys(this->map_.batch_lock({from, to}), {"cash", "savings"});
@@ -70,7 +69,7 @@ TYPED_TEST(BracedBatchTest, Keys) {
   EXPECT_EQ(from, "savings");
 }
 
-TYPED_TEST(BracedBatchTest, AMixture) {
+LOCKMAP_TEST_BOTH(BracedBatchTest, AMixture) {
   const std::string key = "b";
   const std::string_view view = "c";
   this->expect_keys(this->map_.batch_lock({"d", key, view, std::string("a")}),
@@ -80,7 +79,7 @@ TYPED_TEST(BracedBatchTest, AMixture) {
                     {"b", "c", "d"});
 }
 
-TYPED_TEST(BracedBatchTest, WithAComparator) {
+LOCKMAP_TEST_BOTH(BracedBatchTest, WithAComparator) {
   const std::string_view from = "savings";
   const std::string_view to = "cash";
   this->expect_keys(this->map_.batch_lock({from, to}, std::greater<>()), {from, to});
@@ -88,7 +87,7 @@ TYPED_TEST(BracedBatchTest, WithAComparator) {
   this->expect_keys(this->map_.try_batch_lock({to, from}, std::greater<>()).value(), {from, to});
 }
 
-TYPED_TEST(BracedBatchTest, NarrowerNumbers) {
+LOCKMAP_TEST_BOTH(BracedBatchTest, NarrowerNumbers) {
   auto numbers = make_map<MapOf<TypeParam, long, int>>();
   const int small = 7;
   const short smaller = 3;
@@ -99,4 +98,4 @@ TYPED_TEST(BracedBatchTest, NarrowerNumbers) {
 }
 
 }  // namespace
-}  // namespace lockmap::test
+}  // namespace lockmap::test::braced_batch

@@ -65,9 +65,8 @@ class ConstructionTest : public ::testing::Test {
     EXPECT_TRUE(refused);
   }
 };
-TYPED_TEST_SUITE(ConstructionTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(ConstructionTest, MemberTypesFollowTheContainers) {
+LOCKMAP_TEST_BOTH(ConstructionTest, MemberTypesFollowTheContainers) {
   using Alloc = CountingAllocator<std::pair<const int, std::string>>;
   using TestedMap = MapOf<TypeParam, int, std::string, std::hash<int>, std::equal_to<>, Alloc>;
   static_assert(std::same_as<typename TestedMap::key_type, int>);
@@ -86,7 +85,7 @@ TYPED_TEST(ConstructionTest, MemberTypesFollowTheContainers) {
                              std::allocator<std::pair<const int, std::string>>>);
 }
 
-TYPED_TEST(ConstructionTest, NeitherCopyableNorMovable) {
+LOCKMAP_TEST_BOTH(ConstructionTest, NeitherCopyableNorMovable) {
   using TestedMap = typename TestFixture::Map;
   static_assert(!std::is_copy_constructible_v<TestedMap>);
   static_assert(!std::is_copy_assignable_v<TestedMap>);
@@ -94,14 +93,14 @@ TYPED_TEST(ConstructionTest, NeitherCopyableNorMovable) {
   static_assert(!std::is_move_assignable_v<TestedMap>);
 }
 
-TYPED_TEST(ConstructionTest, NumbersDoNotBecomeMaps) {
+LOCKMAP_TEST_BOTH(ConstructionTest, NumbersDoNotBecomeMaps) {
   using TestedMap = typename TestFixture::Map;
   static_assert(!std::is_convertible_v<std::size_t, TestedMap>);
   static_assert(!std::is_convertible_v<Options, TestedMap>);
   static_assert(!std::is_convertible_v<LruOptions, TestedMap>);
 }
 
-TYPED_TEST(ConstructionTest, StartsEmpty) {
+LOCKMAP_TEST_BOTH(ConstructionTest, StartsEmpty) {
   auto map = make_map<typename TestFixture::Map>();
   EXPECT_EQ(map.size(), 0u);
   EXPECT_TRUE(map.empty());
@@ -109,7 +108,7 @@ TYPED_TEST(ConstructionTest, StartsEmpty) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(ConstructionTest, ShardCountIsWhatWasAskedFor) {
+LOCKMAP_TEST_BOTH(ConstructionTest, ShardCountIsWhatWasAskedFor) {
   for (std::size_t shards : {1u, 2u, 3u, 7u, 64u, 100u, 256u}) {
     auto map = make_map<typename TestFixture::Map>(shards);
     EXPECT_EQ(map.shard_count(), shards);
@@ -118,7 +117,7 @@ TYPED_TEST(ConstructionTest, ShardCountIsWhatWasAskedFor) {
   }
 }
 
-TYPED_TEST(ConstructionTest, ShardCountOfZeroMeansADefault) {
+LOCKMAP_TEST_BOTH(ConstructionTest, ShardCountOfZeroMeansADefault) {
   auto map = make_map<typename TestFixture::Map>(0);
   EXPECT_GE(map.shard_count(), 1u);
   auto again = make_map<typename TestFixture::Map>(0);
@@ -130,12 +129,12 @@ constexpr std::size_t size_of_shard(const Entry<Shard>* /*entry*/) {
   return sizeof(Shard);
 }
 
-TYPED_TEST(ConstructionTest, AnEmptyShardTakesAsMuchAsTheReadmeSays) {
+LOCKMAP_TEST_BOTH(ConstructionTest, AnEmptyShardTakesAsMuchAsTheReadmeSays) {
   constexpr const typename TestFixture::Map::Entry* no_entry = nullptr;
   EXPECT_LE(size_of_shard(no_entry), test::is_lru<typename TestFixture::Map> ? 384U : 256U);
 }
 
-TYPED_TEST(ConstructionTest, EveryShardCountServesEveryKey) {
+LOCKMAP_TEST_BOTH(ConstructionTest, EveryShardCountServesEveryKey) {
   for (std::size_t shards : {1u, 3u, 256u}) {
     auto map = make_map<typename TestFixture::Map>(shards);
     for (int key = 0; key < 2000; ++key) map.insert(key, std::to_string(key));
@@ -148,7 +147,7 @@ TYPED_TEST(ConstructionTest, EveryShardCountServesEveryKey) {
   }
 }
 
-TYPED_TEST(ConstructionTest, InitialCapacityIsOnlyAHint) {
+LOCKMAP_TEST_BOTH(ConstructionTest, InitialCapacityIsOnlyAHint) {
   for (std::size_t capacity : {1u, 100u, 5000u}) {
     auto map = make_map_with<typename TestFixture::Map>(
         Options{.initial_capacity = capacity, .shard_count = 3});
@@ -159,7 +158,7 @@ TYPED_TEST(ConstructionTest, InitialCapacityIsOnlyAHint) {
   }
 }
 
-TYPED_TEST(ConstructionTest, InitialCapacityMakesRoomBeforehand) {
+LOCKMAP_TEST_BOTH(ConstructionTest, InitialCapacityMakesRoomBeforehand) {
   constexpr int keys = 1000;
   AllocationCount hinted;
   AllocationCount grown;
@@ -174,7 +173,7 @@ TYPED_TEST(ConstructionTest, InitialCapacityMakesRoomBeforehand) {
   EXPECT_LT(allocations_of_inserts(hinted, keys), allocations_of_inserts(grown, 0));
 }
 
-TYPED_TEST(ConstructionTest, ImpossibleShardCountsAreRefused) {
+LOCKMAP_TEST_BOTH(ConstructionTest, ImpossibleShardCountsAreRefused) {
   using TestedMap = typename TestFixture::Map;
   std::vector<std::size_t> counts = {std::numeric_limits<std::size_t>::max(),
                                      std::numeric_limits<std::size_t>::max() / 2,
@@ -188,7 +187,7 @@ TYPED_TEST(ConstructionTest, ImpossibleShardCountsAreRefused) {
   }
 }
 
-TYPED_TEST(ConstructionTest, ImpossibleCapacitiesAreRefused) {
+LOCKMAP_TEST_BOTH(ConstructionTest, ImpossibleCapacitiesAreRefused) {
   using TestedMap = typename TestFixture::Map;
   std::vector<std::size_t> capacities = {
       std::numeric_limits<std::size_t>::max(), std::numeric_limits<std::size_t>::max() - 1,
@@ -206,7 +205,7 @@ TYPED_TEST(ConstructionTest, ImpossibleCapacitiesAreRefused) {
   }
 }
 
-TYPED_TEST(ConstructionTest, RefusedConstructionLeaksNothing) {
+LOCKMAP_TEST_BOTH(ConstructionTest, RefusedConstructionLeaksNothing) {
   using TestedMap = typename TestFixture::CountedMap;
   AllocationCount count;
   count.limit = std::size_t{1} << 16;
@@ -221,7 +220,7 @@ TYPED_TEST(ConstructionTest, RefusedConstructionLeaksNothing) {
   }
 }
 
-TYPED_TEST(ConstructionTest, ConstructionThatFailsHalfWayLeaksNothing) {
+LOCKMAP_TEST_BOTH(ConstructionTest, ConstructionThatFailsHalfWayLeaksNothing) {
   using TestedMap = typename TestFixture::CountedMap;
   AllocationCount count;
   int faults = 0;
@@ -244,7 +243,7 @@ TYPED_TEST(ConstructionTest, ConstructionThatFailsHalfWayLeaksNothing) {
   EXPECT_GT(faults, 0);
 }
 
-TYPED_TEST(ConstructionTest, MapsAreIndependent) {
+LOCKMAP_TEST_BOTH(ConstructionTest, MapsAreIndependent) {
   auto a = make_map<typename TestFixture::Map>();
   auto b = make_map<typename TestFixture::Map>();
   a.insert(1, "a");

@@ -16,7 +16,7 @@
 #include "tracked.hpp"
 #include "waiting.hpp"
 
-namespace lockmap::test {
+namespace lockmap::test::deadlock_message {
 namespace {
 
 // The message of the deadlock error that `action` gets.
@@ -87,4 +87,4 @@ TEST(DeadlockMessageTest, AKeyThatCannotBePrinted) {
 }
 
 }  // namespace
-}  // namespace lockmap::test
+}  // namespace lockmap::test::deadlock_message

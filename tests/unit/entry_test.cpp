@@ -41,9 +41,8 @@ class EntryTest : public ::testing::Test {
     return test::result_in_another_thread([&] { return test::is_free(map, key); });
   }
 };
-TYPED_TEST_SUITE(EntryTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(EntryTest, ResultTypes) {
+LOCKMAP_TEST_BOTH(EntryTest, ResultTypes) {
   using TestedMap = typename TestFixture::Map;
   using TestedEntry = typename TestFixture::Entry;
   using Value = std::string;
@@ -72,7 +71,7 @@ TYPED_TEST(EntryTest, ResultTypes) {
   static_assert(std::same_as<decltype(e->unlock()), void>);
 }
 
-TYPED_TEST(EntryTest, IsMoveOnly) {
+LOCKMAP_TEST_BOTH(EntryTest, IsMoveOnly) {
   using TestedEntry = typename TestFixture::Entry;
   static_assert(!std::is_copy_constructible_v<TestedEntry>);
   static_assert(!std::is_copy_assignable_v<TestedEntry>);
@@ -81,7 +80,7 @@ TYPED_TEST(EntryTest, IsMoveOnly) {
   static_assert(!std::is_default_constructible_v<TestedEntry>);
 }
 
-TYPED_TEST(EntryTest, OfAPresentKey) {
+LOCKMAP_TEST_BOTH(EntryTest, OfAPresentKey) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   {
@@ -101,7 +100,7 @@ TYPED_TEST(EntryTest, OfAPresentKey) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(EntryTest, OfAnAbsentKey) {
+LOCKMAP_TEST_BOTH(EntryTest, OfAnAbsentKey) {
   auto map = make_map<typename TestFixture::Map>();
   {
     auto e = map.entry(1);
@@ -118,7 +117,7 @@ TYPED_TEST(EntryTest, OfAnAbsentKey) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(EntryTest, ConstAccess) {
+LOCKMAP_TEST_BOTH(EntryTest, ConstAccess) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   const auto e = map.entry(1);
@@ -131,7 +130,7 @@ TYPED_TEST(EntryTest, ConstAccess) {
   EXPECT_EQ(e.value_or("none"), "one");
 }
 
-TYPED_TEST(EntryTest, ChangesInPlaceStay) {
+LOCKMAP_TEST_BOTH(EntryTest, ChangesInPlaceStay) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "a");
   {
@@ -144,7 +143,7 @@ TYPED_TEST(EntryTest, ChangesInPlaceStay) {
   EXPECT_EQ(map.get(1), "abcde");
 }
 
-TYPED_TEST(EntryTest, InsertReturnsThePreviousValue) {
+LOCKMAP_TEST_BOTH(EntryTest, InsertReturnsThePreviousValue) {
   auto map = make_map<typename TestFixture::Map>();
   {
     auto e = map.entry(1);
@@ -158,7 +157,7 @@ TYPED_TEST(EntryTest, InsertReturnsThePreviousValue) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(EntryTest, EmplaceConstructsInPlace) {
+LOCKMAP_TEST_BOTH(EntryTest, EmplaceConstructsInPlace) {
   auto map = make_map<typename TestFixture::Map>();
   {
     auto e = map.entry(1);
@@ -172,7 +171,7 @@ TYPED_TEST(EntryTest, EmplaceConstructsInPlace) {
   EXPECT_EQ(map.size(), 1u);
 }
 
-TYPED_TEST(EntryTest, EmplaceThatThrowsLeavesNoValue) {
+LOCKMAP_TEST_BOTH(EntryTest, EmplaceThatThrowsLeavesNoValue) {
   auto map = make_map<typename TestFixture::FaultyMap>();
   map.insert(1, Faulty(10));
   for (int key : {1, 2}) {
@@ -190,7 +189,7 @@ TYPED_TEST(EntryTest, EmplaceThatThrowsLeavesNoValue) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(EntryTest, EmplaceAfterOneThatThrewWorks) {
+LOCKMAP_TEST_BOTH(EntryTest, EmplaceAfterOneThatThrewWorks) {
   auto map = make_map<typename TestFixture::FaultyMap>();
   {
     auto e = map.entry(1);
@@ -205,7 +204,7 @@ TYPED_TEST(EntryTest, EmplaceAfterOneThatThrewWorks) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(EntryTest, OrInsertKeepsAValueThatIsThere) {
+LOCKMAP_TEST_BOTH(EntryTest, OrInsertKeepsAValueThatIsThere) {
   auto map = make_map<typename TestFixture::Map>();
   {
     auto e = map.entry(1);
@@ -220,7 +219,7 @@ TYPED_TEST(EntryTest, OrInsertKeepsAValueThatIsThere) {
   EXPECT_EQ(map.get(1), "changed");
 }
 
-TYPED_TEST(EntryTest, OrInsertWithCallsOnlyIfThereIsNoValue) {
+LOCKMAP_TEST_BOTH(EntryTest, OrInsertWithCallsOnlyIfThereIsNoValue) {
   auto map = make_map<typename TestFixture::Map>();
   int calls = 0;
   const auto make = [&] {
@@ -237,7 +236,7 @@ TYPED_TEST(EntryTest, OrInsertWithCallsOnlyIfThereIsNoValue) {
   EXPECT_EQ(map.get(1), "made 1");
 }
 
-TYPED_TEST(EntryTest, OrInsertWithThatThrowsStoresNothing) {
+LOCKMAP_TEST_BOTH(EntryTest, OrInsertWithThatThrowsStoresNothing) {
   auto map = make_map<typename TestFixture::Map>();
   {
     auto e = map.entry(1);
@@ -252,7 +251,7 @@ TYPED_TEST(EntryTest, OrInsertWithThatThrowsStoresNothing) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(EntryTest, RemoveReturnsTheValue) {
+LOCKMAP_TEST_BOTH(EntryTest, RemoveReturnsTheValue) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   {
@@ -268,7 +267,7 @@ TYPED_TEST(EntryTest, RemoveReturnsTheValue) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(EntryTest, RemoveAndInsertUnderOneGuard) {
+LOCKMAP_TEST_BOTH(EntryTest, RemoveAndInsertUnderOneGuard) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   {
@@ -282,7 +281,7 @@ TYPED_TEST(EntryTest, RemoveAndInsertUnderOneGuard) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(EntryTest, SwapExchangesEveryCombination) {
+LOCKMAP_TEST_BOTH(EntryTest, SwapExchangesEveryCombination) {
   auto map = make_map<typename TestFixture::Map>();
   {
     auto e = map.entry(1);
@@ -301,7 +300,7 @@ TYPED_TEST(EntryTest, SwapExchangesEveryCombination) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(EntryTest, SizeCountsThroughALiveGuard) {
+LOCKMAP_TEST_BOTH(EntryTest, SizeCountsThroughALiveGuard) {
   auto map = make_map<typename TestFixture::Map>();
   auto e = map.entry(1);
   EXPECT_EQ(map.size(), 0u);
@@ -325,7 +324,7 @@ TYPED_TEST(EntryTest, SizeCountsThroughALiveGuard) {
   EXPECT_EQ(map.size(), 1u);
 }
 
-TYPED_TEST(EntryTest, ValuesAreMovedNeverCopied) {
+LOCKMAP_TEST_BOTH(EntryTest, ValuesAreMovedNeverCopied) {
   auto map = make_map<MapOf<TypeParam, int, Tracked>>();
   Tracked::reset();
   {
@@ -346,7 +345,7 @@ TYPED_TEST(EntryTest, ValuesAreMovedNeverCopied) {
   EXPECT_EQ(Tracked::alive(), 0);
 }
 
-TYPED_TEST(EntryTest, EmplaceConstructsWithoutMoving) {
+LOCKMAP_TEST_BOTH(EntryTest, EmplaceConstructsWithoutMoving) {
   auto map = make_map<MapOf<TypeParam, int, Tracked>>();
   Tracked::reset();
   map.entry(1).emplace(10);
@@ -354,7 +353,7 @@ TYPED_TEST(EntryTest, EmplaceConstructsWithoutMoving) {
   EXPECT_EQ(Tracked::copies(), 0);
 }
 
-TYPED_TEST(EntryTest, ValueOrCopies) {
+LOCKMAP_TEST_BOTH(EntryTest, ValueOrCopies) {
   auto map = make_map<MapOf<TypeParam, int, Tracked>>();
   map.insert(1, Tracked(10));
   auto e = map.entry(1);
@@ -364,7 +363,7 @@ TYPED_TEST(EntryTest, ValueOrCopies) {
   EXPECT_EQ(e->number(), 10);
 }
 
-TYPED_TEST(EntryTest, KeyIsTheStoredOne) {
+LOCKMAP_TEST_BOTH(EntryTest, KeyIsTheStoredOne) {
   auto map = make_map<MapOf<TypeParam, std::string, int>>();
   map.insert("key", 1);
   auto e = map.entry("key");
@@ -376,7 +375,7 @@ TYPED_TEST(EntryTest, KeyIsTheStoredOne) {
   EXPECT_EQ(*e, 1);
 }
 
-TYPED_TEST(EntryTest, GuardsOfDifferentKeysLiveSideBySide) {
+LOCKMAP_TEST_BOTH(EntryTest, GuardsOfDifferentKeysLiveSideBySide) {
   auto map = make_map<typename TestFixture::Map>(1);
   map.insert(1, "one");
   {
@@ -390,7 +389,7 @@ TYPED_TEST(EntryTest, GuardsOfDifferentKeysLiveSideBySide) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(EntryTest, DestructorUnlocks) {
+LOCKMAP_TEST_BOTH(EntryTest, DestructorUnlocks) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   for (int key : {1, 2}) {
@@ -403,7 +402,7 @@ TYPED_TEST(EntryTest, DestructorUnlocks) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(EntryTest, UnlockReleasesEarly) {
+LOCKMAP_TEST_BOTH(EntryTest, UnlockReleasesEarly) {
   auto map = make_map<typename TestFixture::Map>();
   auto e = map.entry(1);
   e.insert("one");
@@ -419,7 +418,7 @@ TYPED_TEST(EntryTest, UnlockReleasesEarly) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(EntryTest, MoveConstructionHandsTheLockOver) {
+LOCKMAP_TEST_BOTH(EntryTest, MoveConstructionHandsTheLockOver) {
   auto map = make_map<typename TestFixture::Map>();
   {
     auto a = map.entry(1);
@@ -436,7 +435,7 @@ TYPED_TEST(EntryTest, MoveConstructionHandsTheLockOver) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(EntryTest, MoveAssignmentReleasesWhatWasHeld) {
+LOCKMAP_TEST_BOTH(EntryTest, MoveAssignmentReleasesWhatWasHeld) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   {
@@ -452,7 +451,7 @@ TYPED_TEST(EntryTest, MoveAssignmentReleasesWhatWasHeld) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(EntryTest, AssignmentAcrossMapsOfOneType) {
+LOCKMAP_TEST_BOTH(EntryTest, AssignmentAcrossMapsOfOneType) {
   auto first = make_map<typename TestFixture::Map>();
   auto second = make_map<typename TestFixture::Map>();
   auto e = first.entry(1);
@@ -465,7 +464,7 @@ TYPED_TEST(EntryTest, AssignmentAcrossMapsOfOneType) {
   EXPECT_EQ(second.get(1), "second");
 }
 
-TYPED_TEST(EntryTest, WaitsForTheHolder) {
+LOCKMAP_TEST_BOTH(EntryTest, WaitsForTheHolder) {
   auto map = make_map<typename TestFixture::Map>();
   const auto seen = test::expect_waits(
       map, 1,
@@ -481,7 +480,7 @@ TYPED_TEST(EntryTest, WaitsForTheHolder) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(EntryTest, GuardSurvivesTheLastValueUnderWaiters) {
+LOCKMAP_TEST_BOTH(EntryTest, GuardSurvivesTheLastValueUnderWaiters) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   const bool had_value = test::expect_waits(

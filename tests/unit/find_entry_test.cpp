@@ -16,7 +16,7 @@
 #include "threads.hpp"
 #include "waiting.hpp"
 
-namespace lockmap::test {
+namespace lockmap::test::find_entry {
 namespace {
 
 using detail::TestAccess;
@@ -30,9 +30,8 @@ class FindEntryTest : public testing::Test {
 
   Map map_ = make_map<Map>();
 };
-TYPED_TEST_SUITE(FindEntryTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(FindEntryTest, APresentKey) {
+LOCKMAP_TEST_BOTH(FindEntryTest, APresentKey) {
   auto& map = this->map_;
   {
     auto entry = map.find_entry("present");
@@ -50,7 +49,7 @@ TYPED_TEST(FindEntryTest, APresentKey) {
   EXPECT_TRUE(map.empty());
 }
 
-TYPED_TEST(FindEntryTest, AnAbsentKeyLeavesNoTrace) {
+LOCKMAP_TEST_BOTH(FindEntryTest, AnAbsentKeyLeavesNoTrace) {
   auto& map = this->map_;
   for (int key = 0; key < 1000; ++key) {
     ASSERT_FALSE(map.find_entry(std::to_string(key)).has_value());
@@ -63,7 +62,7 @@ TYPED_TEST(FindEntryTest, AnAbsentKeyLeavesNoTrace) {
   expect_quiet(map);
 }
 
-TYPED_TEST(FindEntryTest, WaitsForAHolderAndSeesWhatItLeaves) {
+LOCKMAP_TEST_BOTH(FindEntryTest, WaitsForAHolderAndSeesWhatItLeaves) {
   auto& map = this->map_;
   EXPECT_EQ(expect_waits(
                 map, "present", [&] { return map.find_entry("present")->value(); },
@@ -82,7 +81,7 @@ TYPED_TEST(FindEntryTest, WaitsForAHolderAndSeesWhatItLeaves) {
   expect_quiet(map);
 }
 
-TYPED_TEST(FindEntryTest, AKeyOfTheThreadsOwnIsADeadlock) {
+LOCKMAP_TEST_BOTH(FindEntryTest, AKeyOfTheThreadsOwnIsADeadlock) {
   auto& map = this->map_;
   for (const char* const key : {"present", "absent"}) {
     const auto own = map.entry(key);
@@ -133,4 +132,4 @@ TEST_F(FindEntryInCacheTest, GuardsCountNoHitAndNoMiss) {
 }
 
 }  // namespace
-}  // namespace lockmap::test
+}  // namespace lockmap::test::find_entry

@@ -29,16 +29,15 @@ class GetOrInsertWithTest : public ::testing::Test {
  protected:
   using Map = MapOf<Family, int, std::string>;
 };
-TYPED_TEST_SUITE(GetOrInsertWithTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(GetOrInsertWithTest, ResultType) {
+LOCKMAP_TEST_BOTH(GetOrInsertWithTest, ResultType) {
   using TestedMap = typename TestFixture::Map;
   static_assert(
       std::same_as<decltype(std::declval<TestedMap&>().get_or_insert_with(1, [] { return ""; })),
                    std::string>);
 }
 
-TYPED_TEST(GetOrInsertWithTest, MakesTheValueOnce) {
+LOCKMAP_TEST_BOTH(GetOrInsertWithTest, MakesTheValueOnce) {
   auto map = make_map<typename TestFixture::Map>();
   int calls = 0;
   const auto make = [&] {
@@ -54,7 +53,7 @@ TYPED_TEST(GetOrInsertWithTest, MakesTheValueOnce) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(GetOrInsertWithTest, PresentValueNeedsNoCall) {
+LOCKMAP_TEST_BOTH(GetOrInsertWithTest, PresentValueNeedsNoCall) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   EXPECT_EQ(map.get_or_insert_with(1,
@@ -65,7 +64,7 @@ TYPED_TEST(GetOrInsertWithTest, PresentValueNeedsNoCall) {
             "one");
 }
 
-TYPED_TEST(GetOrInsertWithTest, SmallAndLargeValues) {
+LOCKMAP_TEST_BOTH(GetOrInsertWithTest, SmallAndLargeValues) {
   auto ints = make_map<MapOf<TypeParam, int, int>>();
   EXPECT_EQ(ints.get_or_insert_with(1, [] { return 10; }), 10);
   EXPECT_EQ(ints.get_or_insert_with(1, [] { return 20; }), 10);
@@ -75,7 +74,7 @@ TYPED_TEST(GetOrInsertWithTest, SmallAndLargeValues) {
   EXPECT_EQ(vectors.get_or_insert_with(1, [] { return std::vector<int>(); }), large);
 }
 
-TYPED_TEST(GetOrInsertWithTest, ReturnsACopy) {
+LOCKMAP_TEST_BOTH(GetOrInsertWithTest, ReturnsACopy) {
   auto map = make_map<MapOf<TypeParam, int, Tracked>>();
   Tracked::reset();
   EXPECT_EQ(map.get_or_insert_with(1, [] { return Tracked(10); }).number(), 10);
@@ -85,7 +84,7 @@ TYPED_TEST(GetOrInsertWithTest, ReturnsACopy) {
   EXPECT_EQ(Tracked::alive(), 1);
 }
 
-TYPED_TEST(GetOrInsertWithTest, RunsTheFunctionUnderTheKeysLock) {
+LOCKMAP_TEST_BOTH(GetOrInsertWithTest, RunsTheFunctionUnderTheKeysLock) {
   auto map = make_map<typename TestFixture::Map>();
   map.get_or_insert_with(1, [&] {
     EXPECT_FALSE(map.try_entry(1).has_value());
@@ -97,7 +96,7 @@ TYPED_TEST(GetOrInsertWithTest, RunsTheFunctionUnderTheKeysLock) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(GetOrInsertWithTest, OthersWaitForTheOneThatRuns) {
+LOCKMAP_TEST_BOTH(GetOrInsertWithTest, OthersWaitForTheOneThatRuns) {
   constexpr std::size_t waiters = 3;
   auto map = make_map<typename TestFixture::Map>();
   std::promise<void> running;
@@ -133,7 +132,7 @@ TYPED_TEST(GetOrInsertWithTest, OthersWaitForTheOneThatRuns) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(GetOrInsertWithTest, FunctionThatThrowsStoresNothing) {
+LOCKMAP_TEST_BOTH(GetOrInsertWithTest, FunctionThatThrowsStoresNothing) {
   auto map = make_map<typename TestFixture::Map>();
   const auto fail = []() -> std::string { throw std::runtime_error("no value"); };
   EXPECT_THROW(map.get_or_insert_with(1, fail), std::runtime_error);
@@ -144,7 +143,7 @@ TYPED_TEST(GetOrInsertWithTest, FunctionThatThrowsStoresNothing) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(GetOrInsertWithTest, NextWaiterTriesAfterOneThatThrew) {
+LOCKMAP_TEST_BOTH(GetOrInsertWithTest, NextWaiterTriesAfterOneThatThrew) {
   auto map = make_map<typename TestFixture::Map>();
   std::promise<void> running;
   std::promise<void> finish;
@@ -178,7 +177,7 @@ TYPED_TEST(GetOrInsertWithTest, NextWaiterTriesAfterOneThatThrew) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(GetOrInsertWithTest, WaitsForAGuardAndTakesItsValue) {
+LOCKMAP_TEST_BOTH(GetOrInsertWithTest, WaitsForAGuardAndTakesItsValue) {
   auto map = make_map<typename TestFixture::Map>();
   const auto got = test::expect_waits(
       map, 1, [&] { return map.get_or_insert_with(1, [] { return "made"; }); },
@@ -187,7 +186,7 @@ TYPED_TEST(GetOrInsertWithTest, WaitsForAGuardAndTakesItsValue) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(GetOrInsertWithTest, MakesTheValueAfterAGuardThatStoredNone) {
+LOCKMAP_TEST_BOTH(GetOrInsertWithTest, MakesTheValueAfterAGuardThatStoredNone) {
   auto map = make_map<typename TestFixture::Map>();
   EXPECT_EQ(
       test::expect_waits(map, 1, [&] { return map.get_or_insert_with(1, [] { return "made"; }); }),
@@ -196,7 +195,7 @@ TYPED_TEST(GetOrInsertWithTest, MakesTheValueAfterAGuardThatStoredNone) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(GetOrInsertWithTest, OneCallPerKeyUnderContention) {
+LOCKMAP_TEST_BOTH(GetOrInsertWithTest, OneCallPerKeyUnderContention) {
   constexpr int keys = 300;
   auto map = make_map<MapOf<TypeParam, int, int>>();
   std::vector<std::atomic<int>> calls(keys);

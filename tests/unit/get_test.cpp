@@ -28,16 +28,15 @@ class GetTest : public ::testing::Test {
   using Map = MapOf<Family, int, std::string>;
   using IntMap = MapOf<Family, int, int>;
 };
-TYPED_TEST_SUITE(GetTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(GetTest, ResultTypes) {
+LOCKMAP_TEST_BOTH(GetTest, ResultTypes) {
   using TestedMap = typename TestFixture::Map;
   static_assert(
       std::same_as<decltype(std::declval<const TestedMap&>().get(1)), std::optional<std::string>>);
   static_assert(std::same_as<decltype(std::declval<const TestedMap&>().contains(1)), bool>);
 }
 
-TYPED_TEST(GetTest, ReturnsTheStoredValue) {
+LOCKMAP_TEST_BOTH(GetTest, ReturnsTheStoredValue) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   map.insert(2, "two");
@@ -48,7 +47,7 @@ TYPED_TEST(GetTest, ReturnsTheStoredValue) {
   EXPECT_TRUE(constant.contains(2));
 }
 
-TYPED_TEST(GetTest, AbsentKeyHasNoValueAndStaysAbsent) {
+LOCKMAP_TEST_BOTH(GetTest, AbsentKeyHasNoValueAndStaysAbsent) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   EXPECT_EQ(map.get(2), std::nullopt);
@@ -57,7 +56,7 @@ TYPED_TEST(GetTest, AbsentKeyHasNoValueAndStaysAbsent) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(GetTest, ResultIsACopy) {
+LOCKMAP_TEST_BOTH(GetTest, ResultIsACopy) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   auto copy = map.get(1);
@@ -67,7 +66,7 @@ TYPED_TEST(GetTest, ResultIsACopy) {
   EXPECT_EQ(copy, "one changed");
 }
 
-TYPED_TEST(GetTest, OneCopyPerGetAndNoneForContains) {
+LOCKMAP_TEST_BOTH(GetTest, OneCopyPerGetAndNoneForContains) {
   auto map = make_map<MapOf<TypeParam, int, Tracked>>();
   Tracked::reset();
   map.insert(1, Tracked(5));
@@ -79,7 +78,7 @@ TYPED_TEST(GetTest, OneCopyPerGetAndNoneForContains) {
 }
 
 // Small trivially copyable values, larger ones and others are copied in different places.
-TYPED_TEST(GetTest, CopiesValuesOfEverySize) {
+LOCKMAP_TEST_BOTH(GetTest, CopiesValuesOfEverySize) {
   const auto round_trip = [](auto value) {
     auto map = make_map<MapOf<TypeParam, int, decltype(value)>>();
     map.insert(1, value);
@@ -97,7 +96,7 @@ TYPED_TEST(GetTest, CopiesValuesOfEverySize) {
   round_trip(std::vector<std::string>{"a", "b"});
 }
 
-TYPED_TEST(GetTest, SeesWhatTheHolderStored) {
+LOCKMAP_TEST_BOTH(GetTest, SeesWhatTheHolderStored) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "before");
   const auto got = test::expect_waits(
@@ -106,7 +105,7 @@ TYPED_TEST(GetTest, SeesWhatTheHolderStored) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(GetTest, SmallValuesWaitForTheHolderToo) {
+LOCKMAP_TEST_BOTH(GetTest, SmallValuesWaitForTheHolderToo) {
   auto map = make_map<typename TestFixture::IntMap>();
   map.insert(1, 10);
   const auto got = test::expect_waits(
@@ -115,7 +114,7 @@ TYPED_TEST(GetTest, SmallValuesWaitForTheHolderToo) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(GetTest, SeesThatTheHolderRemovedTheValue) {
+LOCKMAP_TEST_BOTH(GetTest, SeesThatTheHolderRemovedTheValue) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "before");
   const auto got = test::expect_waits(
@@ -124,7 +123,7 @@ TYPED_TEST(GetTest, SeesThatTheHolderRemovedTheValue) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(GetTest, WaitsForAKeyThatIsOnlyLocked) {
+LOCKMAP_TEST_BOTH(GetTest, WaitsForAKeyThatIsOnlyLocked) {
   auto map = make_map<typename TestFixture::Map>();
   EXPECT_EQ(test::expect_waits(map, 1, [&] { return map.get(1); }), std::nullopt);
   EXPECT_EQ(test::expect_waits(
@@ -133,7 +132,7 @@ TYPED_TEST(GetTest, WaitsForAKeyThatIsOnlyLocked) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(GetTest, ContainsWaitsForTheHolder) {
+LOCKMAP_TEST_BOTH(GetTest, ContainsWaitsForTheHolder) {
   auto map = make_map<typename TestFixture::Map>();
   EXPECT_TRUE(test::expect_waits(
       map, 1, [&] { return map.contains(1); }, [](auto& guard) { guard.insert("new"); }));
@@ -142,7 +141,7 @@ TYPED_TEST(GetTest, ContainsWaitsForTheHolder) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(GetTest, ManyReadersOfOneKey) {
+LOCKMAP_TEST_BOTH(GetTest, ManyReadersOfOneKey) {
   auto map = make_map<typename TestFixture::Map>(1);
   map.insert(1, "one");
   test::run_together(4, [&](int) {

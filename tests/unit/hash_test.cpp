@@ -29,7 +29,7 @@ struct FalselyStrongIdentity : Identity {
 
 template <class Hash>
 std::uint64_t hash_of(std::size_t key) {
-  return detail::Keys<std::size_t, Hash, std::equal_to<>>{}.probe(key).hash;
+  return detail::KeyTraits<std::size_t, Hash, std::equal_to<>>{}.hashed(key).hash;
 }
 
 // How many values the seven bits from `shift` on take for keys that share their low bits: what

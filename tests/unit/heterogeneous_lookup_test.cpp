@@ -109,13 +109,12 @@ class HeterogeneousLookupTest : public ::testing::Test {
       MapOf<Family, std::string, int, test::TransparentCountingHash<default_hash<std::string>>,
             test::TransparentCountingEqual<default_equal<std::string>>>;
 };
-TYPED_TEST_SUITE(HeterogeneousLookupTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(HeterogeneousLookupTest, StringsAreCounted) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, StringsAreCounted) {
   EXPECT_EQ(strings_made_by([] { text('a'); }), 1u);
 }
 
-TYPED_TEST(HeterogeneousLookupTest, EveryKindOfStringFindsTheKey) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, EveryKindOfStringFindsTheKey) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(std::string("key"), 1);
   const char* pointer = "key";
@@ -141,7 +140,7 @@ TYPED_TEST(HeterogeneousLookupTest, EveryKindOfStringFindsTheKey) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(HeterogeneousLookupTest, EmbeddedZerosCount) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, EmbeddedZerosCount) {
   auto map = make_map<typename TestFixture::Map>();
   using std::string_view_literals::operator""sv;
   map.insert("a\0b"sv, 1);
@@ -151,7 +150,7 @@ TYPED_TEST(HeterogeneousLookupTest, EmbeddedZerosCount) {
   EXPECT_EQ(map.entry("a\0b"sv).key().size(), 3u);
 }
 
-TYPED_TEST(HeterogeneousLookupTest, DefaultHashAndEqualityAgreeOnAllStrings) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, DefaultHashAndEqualityAgreeOnAllStrings) {
   const default_hash<std::string> hash;
   const default_equal<std::string> equal;
   const default_hash<std::string_view> view_hash;
@@ -164,7 +163,7 @@ TYPED_TEST(HeterogeneousLookupTest, DefaultHashAndEqualityAgreeOnAllStrings) {
   EXPECT_FALSE(equal(std::string("key"), std::string_view("kex")));
 }
 
-TYPED_TEST(HeterogeneousLookupTest, StringViewKeys) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, StringViewKeys) {
   const std::string storage = "one two";
   auto map = make_map<MapOf<TypeParam, std::string_view, int>>();
   map.insert(std::string_view(storage).substr(0, 3), 1);
@@ -174,7 +173,7 @@ TYPED_TEST(HeterogeneousLookupTest, StringViewKeys) {
   EXPECT_EQ(map.entry("one").key().data(), storage.data());
 }
 
-TYPED_TEST(HeterogeneousLookupTest, NoStringIsMadeForAKeyThatIsThere) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, NoStringIsMadeForAKeyThatIsThere) {
   auto map = make_map<typename TestFixture::Map>();
   const std::string owner = text('a');
   const std::string_view view = owner;
@@ -203,7 +202,7 @@ TYPED_TEST(HeterogeneousLookupTest, NoStringIsMadeForAKeyThatIsThere) {
   try_everything(owner);
 }
 
-TYPED_TEST(HeterogeneousLookupTest, NoStringIsMadeToFindOutThatAKeyIsAbsent) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, NoStringIsMadeToFindOutThatAKeyIsAbsent) {
   auto map = make_map<typename TestFixture::Map>();
   const std::string owner = text('a');
   const std::string_view view = owner;
@@ -218,7 +217,7 @@ TYPED_TEST(HeterogeneousLookupTest, NoStringIsMadeToFindOutThatAKeyIsAbsent) {
   try_everything(owner);
 }
 
-TYPED_TEST(HeterogeneousLookupTest, OneStringIsMadeForAKeyThatIsStored) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, OneStringIsMadeForAKeyThatIsStored) {
   auto map = make_map<typename TestFixture::Map>();
   std::vector<std::string> owners;
   for (char c = 'a'; c <= 'd'; ++c) owners.push_back(text(c));
@@ -232,7 +231,7 @@ TYPED_TEST(HeterogeneousLookupTest, OneStringIsMadeForAKeyThatIsStored) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(HeterogeneousLookupTest, TemporaryStringIsStoredWithoutACopy) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, TemporaryStringIsStoredWithoutACopy) {
   auto map = make_map<typename TestFixture::Map>();
   std::string a = text('a');
   std::string b = text('b');
@@ -247,7 +246,7 @@ TYPED_TEST(HeterogeneousLookupTest, TemporaryStringIsStoredWithoutACopy) {
   EXPECT_TRUE(map.contains(text('a')));
 }
 
-TYPED_TEST(HeterogeneousLookupTest, BatchIsSearchedWithoutMakingStrings) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, BatchIsSearchedWithoutMakingStrings) {
   auto map = make_map<typename TestFixture::Map>();
   const std::string owner = text('a');
   const std::string other = text('b');
@@ -261,7 +260,7 @@ TYPED_TEST(HeterogeneousLookupTest, BatchIsSearchedWithoutMakingStrings) {
             0u);
 }
 
-TYPED_TEST(HeterogeneousLookupTest, WaitersMakeNoString) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, WaitersMakeNoString) {
   auto map = make_map<typename TestFixture::Map>();
   const std::string owner = text('a');
   map.insert(owner, 1);
@@ -274,7 +273,7 @@ TYPED_TEST(HeterogeneousLookupTest, WaitersMakeNoString) {
   EXPECT_EQ(made, 0u);
 }
 
-TYPED_TEST(HeterogeneousLookupTest, HashRunsOncePerOperation) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, HashRunsOncePerOperation) {
   auto map = make_map<typename TestFixture::CountedIntMap>();
   // Once with the key absent, then once with it present.
   for (int round = 0; round < 2; ++round) {
@@ -298,7 +297,7 @@ TYPED_TEST(HeterogeneousLookupTest, HashRunsOncePerOperation) {
   }
 }
 
-TYPED_TEST(HeterogeneousLookupTest, HashDoesNotRunForWhatAGuardDoes) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, HashDoesNotRunForWhatAGuardDoes) {
   auto map = make_map<typename TestFixture::CountedIntMap>();
   auto e = map.entry(1);
   EXPECT_EQ(hash_calls_of([&] {
@@ -311,7 +310,7 @@ TYPED_TEST(HeterogeneousLookupTest, HashDoesNotRunForWhatAGuardDoes) {
             0u);
 }
 
-TYPED_TEST(HeterogeneousLookupTest, HashDoesNotRunWhenTheTableGrowsOrIsWalked) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, HashDoesNotRunWhenTheTableGrowsOrIsWalked) {
   auto map = make_map<typename TestFixture::CountedIntMap>(1);
   EXPECT_EQ(hash_calls_of([&] {
               for (int key = 0; key < 10'000; ++key) map.insert(key, key);
@@ -326,7 +325,7 @@ TYPED_TEST(HeterogeneousLookupTest, HashDoesNotRunWhenTheTableGrowsOrIsWalked) {
             0u);
 }
 
-TYPED_TEST(HeterogeneousLookupTest, HashRunsOncePerKeyOfABatch) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, HashRunsOncePerKeyOfABatch) {
   auto map = make_map<typename TestFixture::CountedIntMap>();
   map.insert(1, 1);
   const std::vector<int> keys = {5, 1, 3, 2};
@@ -334,14 +333,14 @@ TYPED_TEST(HeterogeneousLookupTest, HashRunsOncePerKeyOfABatch) {
   EXPECT_EQ(hash_calls_of([&] { EXPECT_EQ(map.try_batch_lock(keys)->size(), 4u); }), 4u);
 }
 
-TYPED_TEST(HeterogeneousLookupTest, HashRunsOnceThoughTheOperationWaits) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, HashRunsOnceThoughTheOperationWaits) {
   auto map = make_map<typename TestFixture::CountedIntMap>();
   const auto calls =
       test::expect_waits(map, 1, [&] { return hash_calls_of([&] { map.insert(1, 1); }); });
   EXPECT_EQ(calls, 1u);
 }
 
-TYPED_TEST(HeterogeneousLookupTest, TransparentHashRunsOnceToo) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, TransparentHashRunsOnceToo) {
   auto map = make_map<typename TestFixture::CountedStringMap>();
   EXPECT_EQ(hash_calls_of([&] { map.insert(std::string_view("key"), 1); }), 1u);
   EXPECT_EQ(hash_calls_of([&] { std::ignore = map.get("key"); }), 1u);
@@ -372,7 +371,7 @@ struct PersonEqual {
   bool operator()(int a, const Person& b) const { return a == b.id; }
 };
 
-TYPED_TEST(HeterogeneousLookupTest, UserDefinedTransparentHash) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, UserDefinedTransparentHash) {
   auto map = make_map<MapOf<TypeParam, Person, std::string, PersonHash, PersonEqual>>();
   map.insert(Person(1, "Ada"), "first");
   EXPECT_EQ(map.get(1), "first");
@@ -407,7 +406,7 @@ struct NameEqual {
   bool operator()(NameOnly a, const std::string& b) const { return a.name == b; }
 };
 
-TYPED_TEST(HeterogeneousLookupTest, LookupTypeNeedNotMakeKeys) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, LookupTypeNeedNotMakeKeys) {
   auto map = make_map<MapOf<TypeParam, std::string, int, NameHash, NameEqual>>();
   map.insert(std::string("key"), 1);
   EXPECT_EQ(map.get(NameOnly{"key"}), 1);
@@ -463,7 +462,7 @@ void expect_one_conversion_per_operation() {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(HeterogeneousLookupTest, OtherTypesAreConvertedOnceIfTheHashIsNotTransparent) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, OtherTypesAreConvertedOnceIfTheHashIsNotTransparent) {
   expect_one_conversion_per_operation<MapOf<TypeParam, Converted, int, ConvertedHash>>();
 }
 
@@ -472,12 +471,12 @@ struct TransparentConvertedHash : ConvertedHash {
 };
 
 // Both have to be transparent.
-TYPED_TEST(HeterogeneousLookupTest, OtherTypesAreConvertedOnceIfOnlyTheHashIsTransparent) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, OtherTypesAreConvertedOnceIfOnlyTheHashIsTransparent) {
   expect_one_conversion_per_operation<
       MapOf<TypeParam, Converted, int, TransparentConvertedHash, std::equal_to<Converted>>>();
 }
 
-TYPED_TEST(HeterogeneousLookupTest, NumbersOfOtherTypesAreConverted) {
+LOCKMAP_TEST_BOTH(HeterogeneousLookupTest, NumbersOfOtherTypesAreConverted) {
   auto map = make_map<MapOf<TypeParam, long, int>>();
   map.insert(1, 10);
   EXPECT_EQ(map.get(1L), 10);

@@ -27,16 +27,15 @@ class InsertTest : public ::testing::Test {
  protected:
   using Map = MapOf<Family, int, std::string>;
 };
-TYPED_TEST_SUITE(InsertTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(InsertTest, ResultTypes) {
+LOCKMAP_TEST_BOTH(InsertTest, ResultTypes) {
   using TestedMap = typename TestFixture::Map;
   static_assert(
       std::same_as<decltype(std::declval<TestedMap&>().insert(1, "")), std::optional<std::string>>);
   static_assert(std::same_as<decltype(std::declval<TestedMap&>().try_insert(1, "")), bool>);
 }
 
-TYPED_TEST(InsertTest, InsertStoresAndReturnsThePreviousValue) {
+LOCKMAP_TEST_BOTH(InsertTest, InsertStoresAndReturnsThePreviousValue) {
   auto map = make_map<typename TestFixture::Map>();
   EXPECT_EQ(map.insert(1, "one"), std::nullopt);
   EXPECT_EQ(map.get(1), "one");
@@ -47,7 +46,7 @@ TYPED_TEST(InsertTest, InsertStoresAndReturnsThePreviousValue) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(InsertTest, TryInsertKeepsTheFirstValue) {
+LOCKMAP_TEST_BOTH(InsertTest, TryInsertKeepsTheFirstValue) {
   auto map = make_map<typename TestFixture::Map>();
   EXPECT_TRUE(map.try_insert(1, "one"));
   EXPECT_FALSE(map.try_insert(1, "uno"));
@@ -59,7 +58,7 @@ TYPED_TEST(InsertTest, TryInsertKeepsTheFirstValue) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(InsertTest, SizeCountsKeysOnce) {
+LOCKMAP_TEST_BOTH(InsertTest, SizeCountsKeysOnce) {
   auto map = make_map<typename TestFixture::Map>();
   for (int round = 0; round < 3; ++round) {
     for (int key = 0; key < 100; ++key) map.insert(key, std::to_string(round));
@@ -70,7 +69,7 @@ TYPED_TEST(InsertTest, SizeCountsKeysOnce) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(InsertTest, GrowsAndKeepsEveryValue) {
+LOCKMAP_TEST_BOTH(InsertTest, GrowsAndKeepsEveryValue) {
   constexpr int keys = 10'000;
   for (std::size_t shards : {1u, 3u, 256u}) {
     auto map = make_map<MapOf<TypeParam, int, int>>(shards);
@@ -83,7 +82,7 @@ TYPED_TEST(InsertTest, GrowsAndKeepsEveryValue) {
   }
 }
 
-TYPED_TEST(InsertTest, ValuesAreMovedNeverCopied) {
+LOCKMAP_TEST_BOTH(InsertTest, ValuesAreMovedNeverCopied) {
   auto map = make_map<MapOf<TypeParam, int, Tracked>>();
   Tracked::reset();
   map.insert(1, Tracked(10));
@@ -94,7 +93,7 @@ TYPED_TEST(InsertTest, ValuesAreMovedNeverCopied) {
   EXPECT_EQ(Tracked::alive(), 2);
 }
 
-TYPED_TEST(InsertTest, TemporaryKeysAreMovedNeverCopied) {
+LOCKMAP_TEST_BOTH(InsertTest, TemporaryKeysAreMovedNeverCopied) {
   auto map = make_map<MapOf<TypeParam, Tracked, int>>();
   Tracked::reset();
   map.insert(Tracked(1), 10);
@@ -107,7 +106,7 @@ TYPED_TEST(InsertTest, TemporaryKeysAreMovedNeverCopied) {
   EXPECT_EQ(map.get(Tracked(2)), 20);
 }
 
-TYPED_TEST(InsertTest, NamedKeysAreCopiedOnceWhenStored) {
+LOCKMAP_TEST_BOTH(InsertTest, NamedKeysAreCopiedOnceWhenStored) {
   auto map = make_map<MapOf<TypeParam, Tracked, int>>();
   Tracked::reset();
   const Tracked key(1);
@@ -124,14 +123,14 @@ TYPED_TEST(InsertTest, NamedKeysAreCopiedOnceWhenStored) {
   EXPECT_EQ(Tracked::copies(), 2);
 }
 
-TYPED_TEST(InsertTest, KeyIsStoredOnce) {
+LOCKMAP_TEST_BOTH(InsertTest, KeyIsStoredOnce) {
   auto map = make_map<MapOf<TypeParam, Tracked, int>>();
   Tracked::reset();
   for (int key = 0; key < 500; ++key) map.insert(Tracked(key), key);
   EXPECT_EQ(Tracked::alive(), 500);
 }
 
-TYPED_TEST(InsertTest, InsertWaitsForTheHolder) {
+LOCKMAP_TEST_BOTH(InsertTest, InsertWaitsForTheHolder) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "before");
   const auto previous = test::expect_waits(
@@ -141,7 +140,7 @@ TYPED_TEST(InsertTest, InsertWaitsForTheHolder) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(InsertTest, InsertWaitsForTheHolderOfAnAbsentKey) {
+LOCKMAP_TEST_BOTH(InsertTest, InsertWaitsForTheHolderOfAnAbsentKey) {
   auto map = make_map<typename TestFixture::Map>();
   EXPECT_EQ(test::expect_waits(map, 1, [&] { return map.insert(1, "late"); }), std::nullopt);
   EXPECT_EQ(map.get(1), "late");
@@ -149,7 +148,7 @@ TYPED_TEST(InsertTest, InsertWaitsForTheHolderOfAnAbsentKey) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(InsertTest, TryInsertWaitsForTheHolder) {
+LOCKMAP_TEST_BOTH(InsertTest, TryInsertWaitsForTheHolder) {
   auto map = make_map<typename TestFixture::Map>();
   EXPECT_FALSE(test::expect_waits(
       map, 1, [&] { return map.try_insert(1, "late"); },
@@ -161,7 +160,7 @@ TYPED_TEST(InsertTest, TryInsertWaitsForTheHolder) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(InsertTest, OnlyOneOfManyTryInsertsWins) {
+LOCKMAP_TEST_BOTH(InsertTest, OnlyOneOfManyTryInsertsWins) {
   constexpr int threads = 4;
   constexpr int keys = 200;
   auto map = make_map<MapOf<TypeParam, int, int>>();
@@ -176,7 +175,7 @@ TYPED_TEST(InsertTest, OnlyOneOfManyTryInsertsWins) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(InsertTest, EveryInsertedValueComesOutOnce) {
+LOCKMAP_TEST_BOTH(InsertTest, EveryInsertedValueComesOutOnce) {
   constexpr int threads = 4;
   constexpr int rounds = 500;
   auto map = make_map<MapOf<TypeParam, int, int>>();

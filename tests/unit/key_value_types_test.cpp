@@ -32,9 +32,8 @@ using test::MoveOnly;
 
 template <class Family>
 class KeyValueTypesTest : public ::testing::Test {};
-TYPED_TEST_SUITE(KeyValueTypesTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(KeyValueTypesTest, MoveOnlyValues) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, MoveOnlyValues) {
   auto map = make_map<MapOf<TypeParam, int, std::unique_ptr<int>>>();
   EXPECT_EQ(map.insert(1, std::make_unique<int>(10)), std::nullopt);
   EXPECT_EQ(**map.insert(1, std::make_unique<int>(11)), 10);
@@ -67,7 +66,7 @@ TYPED_TEST(KeyValueTypesTest, MoveOnlyValues) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(KeyValueTypesTest, MoveOnlyKeys) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, MoveOnlyKeys) {
   auto map = make_map<MapOf<TypeParam, MoveOnly, int>>();
   for (int key = 0; key < 100; ++key) map.insert(MoveOnly(key), key);
   const MoveOnly seven(7);
@@ -86,7 +85,7 @@ TYPED_TEST(KeyValueTypesTest, MoveOnlyKeys) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(KeyValueTypesTest, NoDefaultConstructor) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, NoDefaultConstructor) {
   static_assert(!std::is_default_constructible_v<MoveOnly>);
   auto map = make_map<MapOf<TypeParam, MoveOnly, MoveOnly>>();
   map.insert(MoveOnly(1), MoveOnly(10));
@@ -112,7 +111,7 @@ struct alignas(128) Aligned {
   }
 };
 
-TYPED_TEST(KeyValueTypesTest, OverAlignedValues) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, OverAlignedValues) {
   auto map = make_map<MapOf<TypeParam, char, Aligned>>();
   for (char key = 0; key < 100; ++key) map.insert(key, Aligned{key});
   map.for_each([](char key, const Aligned& value) {
@@ -124,7 +123,7 @@ TYPED_TEST(KeyValueTypesTest, OverAlignedValues) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(KeyValueTypesTest, OverAlignedKeys) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, OverAlignedKeys) {
   auto map = make_map<MapOf<TypeParam, Aligned, char>>();
   for (char key = 0; key < 100; ++key) map.insert(Aligned{key}, key);
   map.for_each([](const Aligned& key, char) { EXPECT_TRUE(Aligned::aligned(key)); });
@@ -132,7 +131,7 @@ TYPED_TEST(KeyValueTypesTest, OverAlignedKeys) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(KeyValueTypesTest, BigValues) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, BigValues) {
   using Big = std::array<std::uint64_t, 4096>;
   auto map = make_map<MapOf<TypeParam, int, Big>>();
   for (int key = 0; key < 50; ++key) {
@@ -154,7 +153,7 @@ struct Empty {
   friend bool operator==(Empty, Empty) = default;
 };
 
-TYPED_TEST(KeyValueTypesTest, EmptyAndTinyValues) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, EmptyAndTinyValues) {
   auto set = make_map<MapOf<TypeParam, int, Empty>>();
   EXPECT_TRUE(set.try_insert(1, Empty{}));
   EXPECT_FALSE(set.try_insert(1, Empty{}));
@@ -166,7 +165,7 @@ TYPED_TEST(KeyValueTypesTest, EmptyAndTinyValues) {
 }
 
 // A value that is itself an optional: one that is empty is a value all the same.
-TYPED_TEST(KeyValueTypesTest, OptionalValues) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, OptionalValues) {
   auto map = make_map<MapOf<TypeParam, int, std::optional<int>>>();
   map.insert(1, std::nullopt);
   EXPECT_TRUE(map.contains(1));
@@ -178,7 +177,7 @@ TYPED_TEST(KeyValueTypesTest, OptionalValues) {
   EXPECT_FALSE(map.remove(1).has_value());
 }
 
-TYPED_TEST(KeyValueTypesTest, SharedPointerValuesAreReleased) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, SharedPointerValuesAreReleased) {
   auto map = make_map<MapOf<TypeParam, int, std::shared_ptr<int>>>();
   const auto value = std::make_shared<int>(1);
   for (int key = 0; key < 10; ++key) map.insert(key, value);
@@ -197,7 +196,7 @@ TYPED_TEST(KeyValueTypesTest, SharedPointerValuesAreReleased) {
 
 enum class Colour : std::uint8_t { red, green, blue };
 
-TYPED_TEST(KeyValueTypesTest, EnumKeys) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, EnumKeys) {
   auto map = make_map<MapOf<TypeParam, Colour, std::string>>();
   map.insert(Colour::red, "red");
   map.insert(Colour::blue, "blue");
@@ -206,7 +205,7 @@ TYPED_TEST(KeyValueTypesTest, EnumKeys) {
   EXPECT_EQ(map.batch_lock({Colour::blue, Colour::red}).size(), 2u);
 }
 
-TYPED_TEST(KeyValueTypesTest, PairAndTupleKeys) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, PairAndTupleKeys) {
   auto pairs = make_map<MapOf<TypeParam, std::pair<int, std::string>, int>>();
   pairs.insert(std::pair(1, std::string("one")), 1);
   EXPECT_EQ(pairs.get(std::pair(1, std::string("one"))), 1);
@@ -221,7 +220,7 @@ TYPED_TEST(KeyValueTypesTest, PairAndTupleKeys) {
   EXPECT_FALSE(vectors.contains(std::vector<int>{2, 1}));
 }
 
-TYPED_TEST(KeyValueTypesTest, PointerKeys) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, PointerKeys) {
   int objects[3] = {};
   auto map = make_map<MapOf<TypeParam, int*, int>>();
   for (int i = 0; i < 3; ++i) map.insert(&objects[i], i);
@@ -234,7 +233,7 @@ struct ConstantHash {
   std::size_t operator()(int /*key*/) const { return 42; }
 };
 
-TYPED_TEST(KeyValueTypesTest, ConstantHashIsCorrect) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, ConstantHashIsCorrect) {
   constexpr int keys = 500;
   for (std::size_t shards : {1u, 3u}) {
     auto map = make_map<MapOf<TypeParam, int, int, ConstantHash>>(shards);
@@ -257,7 +256,7 @@ struct NarrowHash {
   std::uint8_t operator()(int key) const { return static_cast<std::uint8_t>(key); }
 };
 
-TYPED_TEST(KeyValueTypesTest, NarrowHashIsCorrect) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, NarrowHashIsCorrect) {
   auto map = make_map<MapOf<TypeParam, int, int, NarrowHash>>();
   for (int key = 0; key < 1000; ++key) map.insert(key, key);
   for (int key = 0; key < 1000; ++key) ASSERT_EQ(map.get(key), key);
@@ -271,7 +270,7 @@ struct AvalanchingHash {
   }
 };
 
-TYPED_TEST(KeyValueTypesTest, AvalanchingHash) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, AvalanchingHash) {
   auto map = make_map<MapOf<TypeParam, int, int, AvalanchingHash>>();
   for (int key = 0; key < 1000; ++key) map.insert(key, key);
   for (int key = 0; key < 1000; ++key) ASSERT_EQ(map.get(key), key);
@@ -305,15 +304,15 @@ template <class Family>
 using IdentityHashedMap =
     MapOf<Family, int, char, std::hash<int>, test::CountingEqual<std::equal_to<int>>>;
 
-TYPED_TEST(KeyValueTypesTest, SequentialKeysUnderAnIdentityHash) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, SequentialKeysUnderAnIdentityHash) {
   expect_few_comparisons<IdentityHashedMap<TypeParam>>(test::sanitized ? 100'000 : 1'000'000, 1);
 }
 
-TYPED_TEST(KeyValueTypesTest, MultiplesOf4096UnderAnIdentityHash) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, MultiplesOf4096UnderAnIdentityHash) {
   expect_few_comparisons<IdentityHashedMap<TypeParam>>(test::sanitized ? 50'000 : 500'000, 4096);
 }
 
-TYPED_TEST(KeyValueTypesTest, SequentialKeysUnderTheDefaultHash) {
+LOCKMAP_TEST_BOTH(KeyValueTypesTest, SequentialKeysUnderTheDefaultHash) {
   expect_few_comparisons<
       MapOf<TypeParam, int, char, default_hash<int>, test::CountingEqual<std::equal_to<int>>>>(
       20'000, 1);

@@ -17,7 +17,7 @@
 #include "maps.hpp"
 #include "throw_on.hpp"
 
-namespace lockmap::test {
+namespace lockmap::test::large_batch {
 namespace {
 
 constexpr int keys = 10'000;
@@ -183,4 +183,4 @@ TEST(CollidingBatchTest, HitsAndMisses) {
 }
 
 }  // namespace
-}  // namespace lockmap::test
+}  // namespace lockmap::test::large_batch

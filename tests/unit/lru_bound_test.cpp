@@ -4,23 +4,18 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <functional>
 #include <optional>
-#include <stdexcept>
-#include <string>
 #include <vector>
 
 #include <lockmap/lockmap.hpp>
 
+#include "caches.hpp"
 #include "maps.hpp"
 #include "test_access.hpp"
 #include "threads.hpp"
 
 namespace lockmap::test {
 namespace {
-
-// With a user's hash that is the same in every run, so is what falls into which shard.
-using Cache = LruLockMap<int, int, std::hash<int>>;
 
 class LruBoundTest : public testing::TestWithParam<std::size_t> {
  protected:
@@ -32,7 +27,7 @@ TEST_P(LruBoundTest, IsExactForEveryShardCount) {
   const std::size_t max_size = GetParam();
   for (std::size_t shards = 0; shards <= 20; ++shards) {
     SCOPED_TRACE("shard_count " + std::to_string(shards));
-    Cache cache(LruOptions{.max_size = max_size, .shard_count = shards});
+    SpreadCache cache(LruOptions{.max_size = max_size, .shard_count = shards});
     EXPECT_EQ(cache.max_size(), max_size);
     if (shards == 0) {
       EXPECT_GE(cache.shard_count(), 1U);
@@ -56,7 +51,7 @@ TEST_P(LruBoundTest, IsExactForEveryWayToStore) {
   const std::size_t max_size = GetParam();
   for (const std::size_t shards : {0U, 1U, 7U}) {
     SCOPED_TRACE("shard_count " + std::to_string(shards));
-    Cache cache(LruOptions{.max_size = max_size, .shard_count = shards});
+    SpreadCache cache(LruOptions{.max_size = max_size, .shard_count = shards});
     for (int key = 0; key < keys; ++key) {
       switch (key % 6) {
         case 0:
@@ -89,7 +84,7 @@ TEST_P(LruBoundTest, IsExactForEveryWayToStore) {
 TEST_P(LruBoundTest, HoldsAfterABatchThatIsLargerThanTheCache) {
   const std::size_t max_size = GetParam();
   for (const std::size_t shards : {0U, 1U, 3U}) {
-    Cache cache(LruOptions{.max_size = max_size, .shard_count = shards});
+    SpreadCache cache(LruOptions{.max_size = max_size, .shard_count = shards});
     std::vector<int> batch_keys;
     for (int key = 0; key < 100; ++key) batch_keys.push_back(key);
     {
@@ -104,7 +99,7 @@ TEST_P(LruBoundTest, HoldsAfterABatchThatIsLargerThanTheCache) {
 
 TEST_P(LruBoundTest, LocksWithoutValuesLeaveNothing) {
   const std::size_t max_size = GetParam();
-  Cache cache(LruOptions{.max_size = max_size});
+  SpreadCache cache(LruOptions{.max_size = max_size});
   for (int key = 0; key < keys; ++key) (void)cache.entry(key);
   EXPECT_TRUE(cache.empty());
   expect_quiet(cache);
@@ -114,7 +109,7 @@ INSTANTIATE_TEST_SUITE_P(MaxSizes, LruBoundTest, testing::Range<std::size_t>(1, 
 
 TEST(LruShardCountTest, TheDefaultIsNeverMoreThanTheSize) {
   for (std::size_t max_size = 1; max_size <= 300; ++max_size) {
-    const Cache cache(max_size);
+    const SpreadCache cache(max_size);
     EXPECT_GE(cache.shard_count(), 1U);
     EXPECT_LE(cache.shard_count(), max_size);
     EXPECT_EQ(cache.max_size(), max_size);
@@ -122,12 +117,12 @@ TEST(LruShardCountTest, TheDefaultIsNeverMoreThanTheSize) {
 }
 
 TEST(LruShardCountTest, TheDefaultDividesLargeCaches) {
-  const Cache cache(1'000'000);
+  const SpreadCache cache(1'000'000);
   EXPECT_GT(cache.shard_count(), 1U);
 }
 
 TEST(LruShardCountTest, ACacheWithoutABoundNeverEvicts) {
-  Cache cache(LruOptions{.max_size = unlimited, .shard_count = 3});
+  SpreadCache cache(LruOptions{.max_size = unlimited, .shard_count = 3});
   EXPECT_EQ(cache.max_size(), unlimited);
   for (int key = 0; key < 5000; ++key) cache.insert(key, key);
   EXPECT_EQ(cache.size(), 5000U);
@@ -137,7 +132,7 @@ TEST(LruShardCountTest, ACacheWithoutABoundNeverEvicts) {
 TEST(LruShardCountTest, TheBoundHoldsWhileThreadsInsert) {
   constexpr int threads = 4;
   for (const std::size_t max_size : {1U, 3U, 20U}) {
-    Cache cache(max_size);
+    SpreadCache cache(max_size);
     run_together(threads, [&](int thread) {
       for (int i = 0; i < scaled(5000); ++i) {
         cache.insert(i * threads + thread, i);
@@ -151,30 +146,20 @@ TEST(LruShardCountTest, TheBoundHoldsWhileThreadsInsert) {
   }
 }
 
-template <class Make>
-void expect_invalid(Make make, const std::string& parameter, const std::string& value) {
-  try {
-    make();
-    ADD_FAILURE() << "no exception for " << parameter << " = " << value;
-  } catch (const std::invalid_argument& error) {
-    const std::string message = error.what();
-    EXPECT_NE(message.find(parameter), std::string::npos) << message;
-    EXPECT_NE(message.find(value), std::string::npos) << message;
-  }
-}
-
 TEST(LruConstructionTest, RefusesABoundOfZero) {
-  expect_invalid([] { Cache cache(0); }, "max_size", "0");
-  expect_invalid([] { Cache cache(LruOptions{.max_size = 0}); }, "max_size", "0");
-  expect_invalid([] { Cache cache(LruOptions{.max_size = 0, .shard_count = 4}); }, "max_size", "0");
+  expect_invalid([] { SpreadCache cache(0); }, "max_size", "0");
+  expect_invalid([] { SpreadCache cache(LruOptions{.max_size = 0}); }, "max_size", "0");
+  expect_invalid([] { SpreadCache cache(LruOptions{.max_size = 0, .shard_count = 4}); }, "max_size",
+                 "0");
 }
 
 TEST(LruConstructionTest, RefusesToEvictNothing) {
-  expect_invalid([] { Cache cache(LruOptions{.max_size = 10, .max_evict = 0}); }, "max_evict", "0");
+  expect_invalid([] { SpreadCache cache(LruOptions{.max_size = 10, .max_evict = 0}); }, "max_evict",
+                 "0");
 }
 
 TEST(LruConstructionTest, TakesCapacitiesBeyondTheBound) {
-  Cache cache(LruOptions{.max_size = 3, .initial_capacity = 1000, .shard_count = 1});
+  SpreadCache cache(LruOptions{.max_size = 3, .initial_capacity = 1000, .shard_count = 1});
   for (int key = 0; key < 10; ++key) cache.insert(key, key);
   EXPECT_EQ(cache.size(), 3U);
 }

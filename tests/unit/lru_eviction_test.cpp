@@ -14,6 +14,7 @@
 
 #include <lockmap/lockmap.hpp>
 
+#include "caches.hpp"
 #include "maps.hpp"
 #include "test_access.hpp"
 #include "threads.hpp"
@@ -25,10 +26,6 @@ using detail::TestAccess;
 
 using Cache = LruLockMap<int, int>;
 using Keys = std::vector<int>;
-
-LruOptions one_shard(std::size_t max_size) {
-  return {.max_size = max_size, .shard_count = 1};
-}
 
 class LruEvictionTest : public testing::Test {
  protected:

@@ -16,7 +16,7 @@
 #include "threads.hpp"
 #include "waiting.hpp"
 
-namespace lockmap::test {
+namespace lockmap::test::lru_held_keys {
 namespace {
 
 using Cache = LruLockMap<int, int>;
@@ -218,4 +218,4 @@ TEST(LruLargeBatchTest, WithoutValuesItLeavesNothing) {
 }
 
 }  // namespace
-}  // namespace lockmap::test
+}  // namespace lockmap::test::lru_held_keys

@@ -18,6 +18,7 @@
 
 #include <lockmap/lockmap.hpp>
 
+#include "caches.hpp"
 #include "maps.hpp"
 #include "test_access.hpp"
 #include "threads.hpp"
@@ -29,10 +30,6 @@ using detail::TestAccess;
 
 using Cache = LruLockMap<int, int>;
 using Pairs = std::vector<std::pair<int, int>>;
-
-LruOptions one_shard(std::size_t max_size) {
-  return {.max_size = max_size, .shard_count = 1};
-}
 
 class LruListenerTest : public testing::Test {
  protected:

@@ -20,6 +20,7 @@
 
 #include <lockmap/lockmap.hpp>
 
+#include "caches.hpp"
 #include "maps.hpp"
 #include "test_access.hpp"
 #include "threads.hpp"
@@ -34,10 +35,6 @@ using std::chrono::steady_clock;
 
 using Cache = LruLockMap<int, int>;
 using Keys = std::vector<int>;
-
-LruOptions one_shard(std::size_t max_size) {
-  return {.max_size = max_size, .shard_count = 1};
-}
 
 // The keys from the least to the most recently used. Empties the cache.
 Keys drain(Cache& cache) {

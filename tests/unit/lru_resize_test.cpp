@@ -5,14 +5,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
-#include <stdexcept>
-#include <string>
 #include <vector>
 
 #include <lockmap/lockmap.hpp>
 
+#include "caches.hpp"
 #include "maps.hpp"
 #include "test_access.hpp"
 #include "threads.hpp"
@@ -22,27 +20,13 @@ namespace {
 
 using detail::TestAccess;
 
-using Cache = LruLockMap<int, int, std::hash<int>>;
-
-template <class Set>
-void expect_invalid(Set set, const std::string& parameter, const std::string& value) {
-  try {
-    set();
-    ADD_FAILURE() << "no exception for " << parameter << " = " << value;
-  } catch (const std::invalid_argument& error) {
-    const std::string message = error.what();
-    EXPECT_NE(message.find(parameter), std::string::npos) << message;
-    EXPECT_NE(message.find(value), std::string::npos) << message;
-  }
-}
-
-void fill(Cache& cache, int keys) {
+void fill(SpreadCache& cache, int keys) {
   for (int key = 0; key < keys; ++key) cache.insert(key, key);
 }
 
 class LruResizeTest : public testing::Test {
  protected:
-  Cache cache_{LruOptions{.max_size = 10, .shard_count = 1}};
+  SpreadCache cache_{LruOptions{.max_size = 10, .shard_count = 1}};
 };
 
 TEST_F(LruResizeTest, ASmallerBoundEvictsBeforeTheCallReturns) {
@@ -75,7 +59,7 @@ TEST_F(LruResizeTest, ALargerBoundMakesRoom) {
 
 TEST_F(LruResizeTest, TheBoundIsExactForEverySizeAndShardCount) {
   for (std::size_t shards = 1; shards <= 12; ++shards) {
-    Cache cache(LruOptions{.max_size = 40, .shard_count = shards});
+    SpreadCache cache(LruOptions{.max_size = 40, .shard_count = shards});
     fill(cache, 500);
     for (const std::size_t size : {30U, 20U, 13U, 12U, 25U, 12U, 40U}) {
       cache.set_max_size(size);
@@ -89,7 +73,7 @@ TEST_F(LruResizeTest, TheBoundIsExactForEverySizeAndShardCount) {
 
 TEST_F(LruResizeTest, RefusesZeroAndLessThanTheShards) {
   expect_invalid([&] { cache_.set_max_size(0); }, "max_size", "0");
-  Cache cache(LruOptions{.max_size = 100, .shard_count = 17});
+  SpreadCache cache(LruOptions{.max_size = 100, .shard_count = 17});
   fill(cache, 1000);
   expect_invalid([&] { cache.set_max_size(0); }, "max_size", "0");
   expect_invalid([&] { cache.set_max_size(16); }, "max_size", "16");
@@ -138,8 +122,8 @@ TEST_F(LruResizeTest, GrowingAgainBeforeTheReleaseKeepsTheValues) {
 
 TEST_F(LruResizeTest, TheOldestGoFirst) {
   std::vector<int> evicted;
-  Cache cache(LruOptions{.max_size = 5, .shard_count = 1},
-              [&](const int& key, int&) { evicted.push_back(key); });
+  SpreadCache cache(LruOptions{.max_size = 5, .shard_count = 1},
+                    [&](const int& key, int&) { evicted.push_back(key); });
   fill(cache, 5);
   (void)cache.get(0);
   cache.set_max_size(2);
@@ -150,7 +134,7 @@ class LruMaxEvictTest : public testing::Test {
  protected:
   std::uint64_t evictions() const { return cache_.stats().evictions; }
 
-  Cache cache_{LruOptions{.max_size = 20, .shard_count = 1, .max_evict = 3}};
+  SpreadCache cache_{LruOptions{.max_size = 20, .shard_count = 1, .max_evict = 3}};
 };
 
 TEST_F(LruMaxEvictTest, ASmallerBoundIsReachedStepByStep) {
@@ -175,7 +159,7 @@ TEST_F(LruMaxEvictTest, KeepsTheBoundWithOneEvictionPerInsertion) {
 }
 
 TEST_F(LruMaxEvictTest, CountsPerShard) {
-  Cache cache(LruOptions{.max_size = 400, .shard_count = 4, .max_evict = 5});
+  SpreadCache cache(LruOptions{.max_size = 400, .shard_count = 4, .max_evict = 5});
   fill(cache, 4000);
   ASSERT_EQ(cache.size(), 400U);
   cache.set_max_size(4);
@@ -216,7 +200,7 @@ TEST_F(LruMaxEvictTest, RefusesZero) {
 
 TEST_F(LruResizeTest, TheBoundMovesWhileThreadsWork) {
   constexpr int threads = 4;
-  Cache cache(LruOptions{.max_size = 16, .shard_count = 4});
+  SpreadCache cache(LruOptions{.max_size = 16, .shard_count = 4});
   run_together(threads, [&](int thread) {
     for (int i = 0; i < scaled(4000); ++i) {
       if (i % 50 == 0) {

@@ -20,7 +20,7 @@
 #include "threads.hpp"
 #include "throw_on.hpp"
 
-namespace lockmap::test {
+namespace lockmap::test::memory_return {
 namespace {
 
 constexpr int kept_keys = 1000;
@@ -110,9 +110,8 @@ class MemoryReturnTest : public testing::Test {
 
   AllocationCount count_;
 };
-TYPED_TEST_SUITE(MemoryReturnTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(MemoryReturnTest, ByRemove) {
+LOCKMAP_TEST_BOTH(MemoryReturnTest, ByRemove) {
   this->expect_memory_back(million, [](auto& map) {
     for (int key = 0; key < million.size(); ++key) {
       if (million.keeps(key)) continue;
@@ -121,7 +120,7 @@ TYPED_TEST(MemoryReturnTest, ByRemove) {
   });
 }
 
-TYPED_TEST(MemoryReturnTest, ByRemoveInRandomOrder) {
+LOCKMAP_TEST_BOTH(MemoryReturnTest, ByRemoveInRandomOrder) {
   std::vector<int> order;
   for (int key = 0; key < burst.size(); ++key) {
     if (!burst.keeps(key)) order.push_back(key);
@@ -132,14 +131,14 @@ TYPED_TEST(MemoryReturnTest, ByRemoveInRandomOrder) {
   });
 }
 
-TYPED_TEST(MemoryReturnTest, ByRetain) {
+LOCKMAP_TEST_BOTH(MemoryReturnTest, ByRetain) {
   this->expect_memory_back(million, [](auto& map) {
     const std::size_t removed = map.retain([](const int& key, int&) { return million.keeps(key); });
     EXPECT_EQ(removed, static_cast<std::size_t>(million.size() - kept_keys));
   });
 }
 
-TYPED_TEST(MemoryReturnTest, ByGuards) {
+LOCKMAP_TEST_BOTH(MemoryReturnTest, ByGuards) {
   this->expect_memory_back(million, [](auto& map) {
     for (int key = 0; key < million.size(); ++key) {
       if (million.keeps(key)) continue;
@@ -149,7 +148,7 @@ TYPED_TEST(MemoryReturnTest, ByGuards) {
   });
 }
 
-TYPED_TEST(MemoryReturnTest, ByBatches) {
+LOCKMAP_TEST_BOTH(MemoryReturnTest, ByBatches) {
   this->expect_memory_back(burst, [](auto& map) {
     std::vector<int> keys;
     for (int key = 0; key < burst.size(); ++key) {
@@ -161,7 +160,7 @@ TYPED_TEST(MemoryReturnTest, ByBatches) {
 }
 
 // A burst of keys that are only locked, and never have a value.
-TYPED_TEST(MemoryReturnTest, AfterManyAbsentKeysWereLocked) {
+LOCKMAP_TEST_BOTH(MemoryReturnTest, AfterManyAbsentKeysWereLocked) {
   auto map = TestFixture::Ints::make(this->count_, 8);
   for (int key = 0; key < burst.size(); key += burst.share) map.insert(key, -key);
   {
@@ -177,7 +176,7 @@ TYPED_TEST(MemoryReturnTest, AfterManyAbsentKeysWereLocked) {
 }
 
 // What is held stays where it is while everything around it goes.
-TYPED_TEST(MemoryReturnTest, WhatIsHeldDoesNotMove) {
+LOCKMAP_TEST_BOTH(MemoryReturnTest, WhatIsHeldDoesNotMove) {
   for (const std::size_t shards : {std::size_t{1}, std::size_t{8}}) {
     auto map = TestFixture::Ints::make(this->count_, shards);
     this->fill(map, burst.size());
@@ -211,7 +210,7 @@ TYPED_TEST(MemoryReturnTest, WhatIsHeldDoesNotMove) {
 }
 
 // A key that is held for long keeps its neighbours' memory, and no more.
-TYPED_TEST(MemoryReturnTest, AHeldKeyHoldsLittleBack) {
+LOCKMAP_TEST_BOTH(MemoryReturnTest, AHeldKeyHoldsLittleBack) {
   constexpr std::size_t neighbourhood = 64 * 1024;
   auto map = TestFixture::Ints::make(this->count_, 1);
   this->fill(map, burst.size());
@@ -232,7 +231,7 @@ TYPED_TEST(MemoryReturnTest, AHeldKeyHoldsLittleBack) {
 
 // A walk sees every key that stays, once, though its callback removes all the others; what they
 // took is given back when it has ended.
-TYPED_TEST(MemoryReturnTest, ThroughAWalkThatIsUnderWay) {
+LOCKMAP_TEST_BOTH(MemoryReturnTest, ThroughAWalkThatIsUnderWay) {
   for (const std::size_t shards : {std::size_t{1}, std::size_t{8}}) {
     auto map = TestFixture::Ints::make(this->count_, shards);
     this->fill(map, burst.size());
@@ -255,7 +254,7 @@ TYPED_TEST(MemoryReturnTest, ThroughAWalkThatIsUnderWay) {
 }
 
 // A walk that is left early by an exception, or stays inside another, holds nothing back for long.
-TYPED_TEST(MemoryReturnTest, AfterWalksThatWereLeft) {
+LOCKMAP_TEST_BOTH(MemoryReturnTest, AfterWalksThatWereLeft) {
   this->expect_memory_back(burst, [](auto& map) {
     EXPECT_THROW(map.for_each([](const int&, const int&) { throw Injected(); }), Injected);
     bool first = true;
@@ -271,7 +270,7 @@ TYPED_TEST(MemoryReturnTest, AfterWalksThatWereLeft) {
 }
 
 // Keys that come and go around any number of keys: room is neither given back nor taken each time.
-TYPED_TEST(MemoryReturnTest, ChurnDoesNotAllocate) {
+LOCKMAP_TEST_BOTH(MemoryReturnTest, ChurnDoesNotAllocate) {
   constexpr int keys = scaled(100'000);
   constexpr int step = keys / 500;
   constexpr int cycles = 20;
@@ -438,4 +437,4 @@ TEST(CacheMemoryReturnTest, ByReleasingGuards) {
 }
 
 }  // namespace
-}  // namespace lockmap::test
+}  // namespace lockmap::test::memory_return

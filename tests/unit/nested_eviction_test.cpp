@@ -16,12 +16,13 @@
 
 #include <lockmap/lockmap.hpp>
 
+#include "caches.hpp"
 #include "maps.hpp"
 #include "small_stack.hpp"
 #include "threads.hpp"
 #include "waiting.hpp"
 
-namespace lockmap::test {
+namespace lockmap::test::nested_eviction {
 namespace {
 
 using Cache = LruLockMap<int, int>;
@@ -29,10 +30,6 @@ using Keys = std::vector<int>;
 
 // A frame of a few hundred bytes for each of these would take many small stacks.
 constexpr int depth = 100'000;
-
-LruOptions one_shard(std::size_t max_size) {
-  return {.max_size = max_size, .shard_count = 1};
-}
 
 Keys sequence(int begin, int end) {
   Keys keys;
@@ -364,4 +361,4 @@ TEST(NestedEvictionTest, AListenerThatWaitsForAKeyIsInNoCycleWithItsLoad) {
 }
 
 }  // namespace
-}  // namespace lockmap::test
+}  // namespace lockmap::test::nested_eviction

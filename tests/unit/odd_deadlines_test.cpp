@@ -14,7 +14,7 @@
 #include "threads.hpp"
 #include "waiting.hpp"
 
-namespace lockmap::test {
+namespace lockmap::test::odd_deadlines {
 namespace {
 
 using std::chrono::steady_clock;
@@ -75,9 +75,8 @@ class OddDeadlinesTest : public testing::Test {
   static constexpr int key = 1;
   TestedMap map_ = make_map<TestedMap>();
 };
-TYPED_TEST_SUITE(OddDeadlinesTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(OddDeadlinesTest, NotANumberIsInThePast) {
+LOCKMAP_TEST_BOTH(OddDeadlinesTest, NotANumberIsInThePast) {
   this->expect_in_the_past(this->until(never_a_number<steady_clock, Seconds>));
   this->expect_in_the_past(this->until(never_a_number<system_clock, Seconds>));
   this->expect_in_the_past(this->until(never_a_number<steady_clock, FloatHours>));
@@ -85,24 +84,24 @@ TYPED_TEST(OddDeadlinesTest, NotANumberIsInThePast) {
   this->expect_in_the_past(this->within(FloatHours(std::numeric_limits<float>::quiet_NaN())));
 }
 
-TYPED_TEST(OddDeadlinesTest, MinusInfinityIsInThePast) {
+LOCKMAP_TEST_BOTH(OddDeadlinesTest, MinusInfinityIsInThePast) {
   this->expect_in_the_past(this->until(infinitely_early<steady_clock, Seconds>));
   this->expect_in_the_past(this->until(infinitely_early<system_clock, FloatHours>));
   this->expect_in_the_past(this->within(Seconds(-std::numeric_limits<double>::infinity())));
 }
 
-TYPED_TEST(OddDeadlinesTest, InfinityIsNoLimit) {
+LOCKMAP_TEST_BOTH(OddDeadlinesTest, InfinityIsNoLimit) {
   this->expect_without_limit(this->until(infinitely_late<steady_clock, Seconds>));
   this->expect_without_limit(this->until(infinitely_late<system_clock, FloatHours>));
   this->expect_without_limit(this->within(Seconds(std::numeric_limits<double>::infinity())));
 }
 
 // Its owner is told of the deadlock only if it would have waited.
-TYPED_TEST(OddDeadlinesTest, OnAKeyOfTheThreadsOwn) {
+LOCKMAP_TEST_BOTH(OddDeadlinesTest, OnAKeyOfTheThreadsOwn) {
   const auto own = this->map_.entry(this->key);
   EXPECT_FALSE(this->until(never_a_number<steady_clock, Seconds>)().has_value());
   EXPECT_THROW((void)this->until(infinitely_late<steady_clock, Seconds>)(), std::system_error);
 }
 
 }  // namespace
-}  // namespace lockmap::test
+}  // namespace lockmap::test::odd_deadlines

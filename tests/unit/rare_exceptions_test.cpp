@@ -1,4 +1,4 @@
-// What the other tests of exceptions do not come to: a value that is lost because it cannot be moved
+// Exceptions that the other tests do not come to: a value that is lost because it cannot be moved
 // back either, insertions that fail while a map is cleared or ends, and how keys are named in
 // messages.
 
@@ -28,7 +28,6 @@ using test::MoveOnly;
 
 template <class Family>
 class RareExceptionsTest : public testing::Test {};
-TYPED_TEST_SUITE(RareExceptionsTest, test::MapFamilies, test::FamilyNames);
 
 // Throws from every move of any instance once `moves_left` of them have been made.
 struct Brittle {
@@ -41,7 +40,7 @@ struct Brittle {
   int number;
 };
 
-TYPED_TEST(RareExceptionsTest, AValueThatCannotBeMovedBackIsLostAndNotCounted) {
+LOCKMAP_TEST_BOTH(RareExceptionsTest, AValueThatCannotBeMovedBackIsLostAndNotCounted) {
   auto map = make_map<MapOf<TypeParam, int, Brittle>>();
   {
     auto entry = map.entry(1);
@@ -96,7 +95,7 @@ NoisyMap<Family> make_noisy_map(test::AllocationCount& memory) {
 }
 
 // The map is cleared while a node is being ended, whose memory the shard keeps.
-TYPED_TEST(RareExceptionsTest, InsertionAfterClearInsideADestructorMayFail) {
+LOCKMAP_TEST_BOTH(RareExceptionsTest, InsertionAfterClearInsideADestructorMayFail) {
   test::AllocationCount memory;
   auto map = make_noisy_map<TypeParam>(memory);
   for (int key = 0; key < 300; ++key) map.insert(key, Noisy(key));
@@ -112,7 +111,7 @@ TYPED_TEST(RareExceptionsTest, InsertionAfterClearInsideADestructorMayFail) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(RareExceptionsTest, InsertionWhileTheMapEndsMayFail) {
+LOCKMAP_TEST_BOTH(RareExceptionsTest, InsertionWhileTheMapEndsMayFail) {
   test::AllocationCount memory;
   {
     auto map = make_noisy_map<TypeParam>(memory);
@@ -135,7 +134,7 @@ std::string message_of_at(Batch& batch, const Key& key) {
   return {};
 }
 
-TYPED_TEST(RareExceptionsTest, AtNamesTheKeyIfItHasAText) {
+LOCKMAP_TEST_BOTH(RareExceptionsTest, AtNamesTheKeyIfItHasAText) {
   auto by_text = make_map<MapOf<TypeParam, std::string, int>>();
   auto texts = by_text.batch_lock({"a"});
   EXPECT_EQ(message_of_at(texts, "b"), "lockmap: Batch::at: key \"b\" is not in the batch");

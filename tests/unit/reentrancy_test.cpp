@@ -111,9 +111,8 @@ class ReentrancyTest : public ::testing::Test {
 
   Map map_ = make_map<Map>(1);
 };
-TYPED_TEST_SUITE(ReentrancyTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(ReentrancyTest, CopyConstructorInGet) {
+LOCKMAP_TEST_BOTH(ReentrancyTest, CopyConstructorInGet) {
   Hook::on_copy = [&] {
     this->use_map();
     this->grow_map();
@@ -123,7 +122,7 @@ TYPED_TEST(ReentrancyTest, CopyConstructorInGet) {
   test::expect_quiet(this->map_);
 }
 
-TYPED_TEST(ReentrancyTest, CopyConstructorInGetOrInsertWith) {
+LOCKMAP_TEST_BOTH(ReentrancyTest, CopyConstructorInGetOrInsertWith) {
   Hook::on_copy = [&] {
     this->use_map();
     this->grow_map();
@@ -140,7 +139,7 @@ TYPED_TEST(ReentrancyTest, CopyConstructorInGetOrInsertWith) {
 }
 
 // The key is held while its value is copied, and is the only one that is.
-TYPED_TEST(ReentrancyTest, CopyConstructorHoldsItsKeyOnly) {
+LOCKMAP_TEST_BOTH(ReentrancyTest, CopyConstructorHoldsItsKeyOnly) {
   Hook::on_copy = [&] {
     test::in_another_thread([&] {
       EXPECT_FALSE(test::is_free(this->map_, 3));
@@ -150,7 +149,7 @@ TYPED_TEST(ReentrancyTest, CopyConstructorHoldsItsKeyOnly) {
   EXPECT_EQ(this->calls_in([&] { std::ignore = this->map_.get(3); }), 1);
 }
 
-TYPED_TEST(ReentrancyTest, DestructorOfAReplacedValue) {
+LOCKMAP_TEST_BOTH(ReentrancyTest, DestructorOfAReplacedValue) {
   Hook::on_destroy = [&] { this->use_map(); };
   EXPECT_GE(this->calls_in([&] { this->map_.insert(3, Hooked(30)); }), 1);
   EXPECT_GE(this->calls_in([&] { this->map_.entry(4).insert(Hooked(40)); }), 1);
@@ -161,7 +160,7 @@ TYPED_TEST(ReentrancyTest, DestructorOfAReplacedValue) {
   test::expect_quiet(this->map_);
 }
 
-TYPED_TEST(ReentrancyTest, DestructorOfAnArgumentNotStored) {
+LOCKMAP_TEST_BOTH(ReentrancyTest, DestructorOfAnArgumentNotStored) {
   Hook::on_destroy = [&] { this->use_map(); };
   EXPECT_GE(this->calls_in([&] { EXPECT_FALSE(this->map_.try_insert(3, Hooked(30))); }), 1);
   EXPECT_GE(this->calls_in([&] { EXPECT_TRUE(this->map_.try_insert(99, Hooked(90))); }), 1);
@@ -170,7 +169,7 @@ TYPED_TEST(ReentrancyTest, DestructorOfAnArgumentNotStored) {
   test::expect_quiet(this->map_);
 }
 
-TYPED_TEST(ReentrancyTest, DestructorOfARemovedValue) {
+LOCKMAP_TEST_BOTH(ReentrancyTest, DestructorOfARemovedValue) {
   Hook::on_destroy = [&] {
     this->use_map();
     this->grow_map();
@@ -181,7 +180,7 @@ TYPED_TEST(ReentrancyTest, DestructorOfARemovedValue) {
   test::expect_quiet(this->map_);
 }
 
-TYPED_TEST(ReentrancyTest, DestructorOfValuesNotRetained) {
+LOCKMAP_TEST_BOTH(ReentrancyTest, DestructorOfValuesNotRetained) {
   Hook::on_destroy = [&] {
     this->use_map();
     this->grow_map();
@@ -196,14 +195,14 @@ TYPED_TEST(ReentrancyTest, DestructorOfValuesNotRetained) {
   test::expect_quiet(this->map_);
 }
 
-TYPED_TEST(ReentrancyTest, DestructorOfValuesCleared) {
+LOCKMAP_TEST_BOTH(ReentrancyTest, DestructorOfValuesCleared) {
   Hook::on_destroy = [&] { this->use_map(); };
   EXPECT_GE(this->calls_in([&] { this->map_.clear(); }), present_keys);
   EXPECT_TRUE(this->map_.empty());
   test::expect_quiet(this->map_);
 }
 
-TYPED_TEST(ReentrancyTest, DestructorOfValuesOfADyingMapUsesAnotherMap) {
+LOCKMAP_TEST_BOTH(ReentrancyTest, DestructorOfValuesOfADyingMapUsesAnotherMap) {
   using TestedMap = typename TestFixture::Map;
   {
     std::optional<TestedMap> dying;
@@ -221,7 +220,7 @@ TYPED_TEST(ReentrancyTest, DestructorOfValuesOfADyingMapUsesAnotherMap) {
   test::expect_quiet(this->map_);
 }
 
-TYPED_TEST(ReentrancyTest, DestructorOfKeys) {
+LOCKMAP_TEST_BOTH(ReentrancyTest, DestructorOfKeys) {
   struct HashHooked {
     std::size_t operator()(const Hooked& key) const {
       return static_cast<std::size_t>(key.number());
@@ -246,7 +245,7 @@ TYPED_TEST(ReentrancyTest, DestructorOfKeys) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(ReentrancyTest, CallbackOfForEach) {
+LOCKMAP_TEST_BOTH(ReentrancyTest, CallbackOfForEach) {
   int visited = 0;
   this->map_.for_each([&](int key, const Hooked& value) {
     if (key >= spare_key) return;  // one that this callback inserted
@@ -262,7 +261,7 @@ TYPED_TEST(ReentrancyTest, CallbackOfForEach) {
   test::expect_quiet(this->map_);
 }
 
-TYPED_TEST(ReentrancyTest, CallbackOfRetain) {
+LOCKMAP_TEST_BOTH(ReentrancyTest, CallbackOfRetain) {
   int visited = 0;
   this->map_.retain([&](int key, Hooked& value) {
     if (key >= spare_key) return true;
@@ -277,7 +276,7 @@ TYPED_TEST(ReentrancyTest, CallbackOfRetain) {
   test::expect_quiet(this->map_);
 }
 
-TYPED_TEST(ReentrancyTest, FunctionOfGetOrInsertWith) {
+LOCKMAP_TEST_BOTH(ReentrancyTest, FunctionOfGetOrInsertWith) {
   const int made = this->map_
                        .get_or_insert_with(99,
                                            [&] {
@@ -291,7 +290,7 @@ TYPED_TEST(ReentrancyTest, FunctionOfGetOrInsertWith) {
   test::expect_quiet(this->map_);
 }
 
-TYPED_TEST(ReentrancyTest, FunctionOfOrInsertWith) {
+LOCKMAP_TEST_BOTH(ReentrancyTest, FunctionOfOrInsertWith) {
   {
     auto e = this->map_.entry(99);
     e.or_insert_with([&] {
@@ -305,7 +304,7 @@ TYPED_TEST(ReentrancyTest, FunctionOfOrInsertWith) {
   test::expect_quiet(this->map_);
 }
 
-TYPED_TEST(ReentrancyTest, CallbacksInCallbacks) {
+LOCKMAP_TEST_BOTH(ReentrancyTest, CallbacksInCallbacks) {
   auto map = make_map<typename TestFixture::IntMap>(1);
   // Each value is made from the one of the key before.
   const std::function<int(int)> make = [&](int key) {
@@ -344,7 +343,7 @@ struct NosyMaps {
   struct Hash : NosyHash<Map> {};
 };
 
-TYPED_TEST(ReentrancyTest, HashRunsOutsideEveryLock) {
+LOCKMAP_TEST_BOTH(ReentrancyTest, HashRunsOutsideEveryLock) {
   using TestedMap = typename NosyMaps<TypeParam>::Map;
   TestedMap* self = nullptr;
   int calls = 0;

@@ -11,7 +11,7 @@
 
 #include "threads.hpp"
 
-namespace lockmap::test {
+namespace lockmap::test::released_elsewhere_death {
 namespace {
 
 using Map = LockMap<int, int>;
@@ -35,6 +35,6 @@ TEST(ReleasedElsewhereDeathTest, ABatch) {
 }
 
 }  // namespace
-}  // namespace lockmap::test
+}  // namespace lockmap::test::released_elsewhere_death
 
 #endif  // NDEBUG

@@ -27,15 +27,14 @@ class RemoveTest : public ::testing::Test {
  protected:
   using Map = MapOf<Family, int, std::string>;
 };
-TYPED_TEST_SUITE(RemoveTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(RemoveTest, ResultType) {
+LOCKMAP_TEST_BOTH(RemoveTest, ResultType) {
   using TestedMap = typename TestFixture::Map;
   static_assert(
       std::same_as<decltype(std::declval<TestedMap&>().remove(1)), std::optional<std::string>>);
 }
 
-TYPED_TEST(RemoveTest, ReturnsTheValueAndForgetsTheKey) {
+LOCKMAP_TEST_BOTH(RemoveTest, ReturnsTheValueAndForgetsTheKey) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   map.insert(2, "two");
@@ -47,7 +46,7 @@ TYPED_TEST(RemoveTest, ReturnsTheValueAndForgetsTheKey) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(RemoveTest, AbsentKeyHasNothingToRemove) {
+LOCKMAP_TEST_BOTH(RemoveTest, AbsentKeyHasNothingToRemove) {
   auto map = make_map<typename TestFixture::Map>();
   EXPECT_EQ(map.remove(1), std::nullopt);
   map.insert(1, "one");
@@ -58,7 +57,7 @@ TYPED_TEST(RemoveTest, AbsentKeyHasNothingToRemove) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(RemoveTest, RemovedKeyCanComeBack) {
+LOCKMAP_TEST_BOTH(RemoveTest, RemovedKeyCanComeBack) {
   auto map = make_map<typename TestFixture::Map>();
   for (int round = 0; round < 100; ++round) {
     EXPECT_EQ(map.insert(1, std::to_string(round)), std::nullopt);
@@ -69,7 +68,7 @@ TYPED_TEST(RemoveTest, RemovedKeyCanComeBack) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(RemoveTest, ValueIsMovedOut) {
+LOCKMAP_TEST_BOTH(RemoveTest, ValueIsMovedOut) {
   auto map = make_map<MapOf<TypeParam, int, Tracked>>();
   Tracked::reset();
   map.insert(1, Tracked(10));
@@ -83,7 +82,7 @@ TYPED_TEST(RemoveTest, ValueIsMovedOut) {
   EXPECT_EQ(Tracked::alive(), 0);
 }
 
-TYPED_TEST(RemoveTest, KeyIsDestroyed) {
+LOCKMAP_TEST_BOTH(RemoveTest, KeyIsDestroyed) {
   auto map = make_map<MapOf<TypeParam, Tracked, int>>();
   Tracked::reset();
   map.insert(Tracked(1), 10);
@@ -92,7 +91,7 @@ TYPED_TEST(RemoveTest, KeyIsDestroyed) {
   EXPECT_EQ(Tracked::alive(), 0);
 }
 
-TYPED_TEST(RemoveTest, EverythingOfALargeMap) {
+LOCKMAP_TEST_BOTH(RemoveTest, EverythingOfALargeMap) {
   constexpr int keys = 10'000;
   for (std::size_t shards : {1u, 256u}) {
     auto map = make_map<MapOf<TypeParam, int, int>>(shards);
@@ -103,7 +102,7 @@ TYPED_TEST(RemoveTest, EverythingOfALargeMap) {
   }
 }
 
-TYPED_TEST(RemoveTest, WaitsForTheHolder) {
+LOCKMAP_TEST_BOTH(RemoveTest, WaitsForTheHolder) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "before");
   const auto removed = test::expect_waits(
@@ -113,7 +112,7 @@ TYPED_TEST(RemoveTest, WaitsForTheHolder) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(RemoveTest, WaitsForTheHolderOfAnAbsentKey) {
+LOCKMAP_TEST_BOTH(RemoveTest, WaitsForTheHolderOfAnAbsentKey) {
   auto map = make_map<typename TestFixture::Map>();
   EXPECT_EQ(test::expect_waits(map, 1, [&] { return map.remove(1); }), std::nullopt);
   EXPECT_EQ(test::expect_waits(
@@ -123,7 +122,7 @@ TYPED_TEST(RemoveTest, WaitsForTheHolderOfAnAbsentKey) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(RemoveTest, OnlyOneOfManyRemovesWins) {
+LOCKMAP_TEST_BOTH(RemoveTest, OnlyOneOfManyRemovesWins) {
   constexpr int threads = 4;
   constexpr int keys = 200;
   auto map = make_map<typename TestFixture::Map>();

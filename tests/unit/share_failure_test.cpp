@@ -15,7 +15,7 @@
 #include "threads.hpp"
 #include "waiting.hpp"
 
-namespace lockmap::test {
+namespace lockmap::test::share_failure {
 namespace {
 
 constexpr int callers = 16;
@@ -84,9 +84,8 @@ class ShareFailureTest : public testing::Test {
   std::latch end_{1};
   std::deque<Worker> workers_;
 };
-TYPED_TEST_SUITE(ShareFailureTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(ShareFailureTest, AllThatWaitedGetTheException) {
+LOCKMAP_TEST_BOTH(ShareFailureTest, AllThatWaitedGetTheException) {
   this->start("no value", callers - 1, [this] {
     const std::string message = this->message_of([this] {
       (void)this->map_.get_or_insert_with(
@@ -102,7 +101,7 @@ TYPED_TEST(ShareFailureTest, AllThatWaitedGetTheException) {
   expect_quiet(this->map_);
 }
 
-TYPED_TEST(ShareFailureTest, WithoutItEachTries) {
+LOCKMAP_TEST_BOTH(ShareFailureTest, WithoutItEachTries) {
   this->start("no value", callers - 1, [this] {
     const std::string message = this->message_of([this] {
       (void)this->map_.get_or_insert_with(key, [this]() -> std::string {
@@ -119,7 +118,7 @@ TYPED_TEST(ShareFailureTest, WithoutItEachTries) {
 }
 
 // Those that want the failure get it, wherever the first of the others comes in.
-TYPED_TEST(ShareFailureTest, SomeWantItAndOthersTry) {
+LOCKMAP_TEST_BOTH(ShareFailureTest, SomeWantItAndOthersTry) {
   std::atomic<int> number = 0;
   this->start("no value", callers, [this, &number] {
     std::string value;
@@ -142,7 +141,7 @@ TYPED_TEST(ShareFailureTest, SomeWantItAndOthersTry) {
   expect_quiet(this->map_);
 }
 
-TYPED_TEST(ShareFailureTest, ASuccessIsSharedAsEver) {
+LOCKMAP_TEST_BOTH(ShareFailureTest, ASuccessIsSharedAsEver) {
   this->workers_.emplace_back([this] { this->first_call([] { return std::string("value"); }); });
   this->loading_.wait();
   for (int i = 0; i < callers; ++i) {
@@ -159,7 +158,7 @@ TYPED_TEST(ShareFailureTest, ASuccessIsSharedAsEver) {
 }
 
 // A call that begins after the failure has not waited for it.
-TYPED_TEST(ShareFailureTest, TheNextCallTries) {
+LOCKMAP_TEST_BOTH(ShareFailureTest, TheNextCallTries) {
   auto& map = this->map_;
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(this->message_of([&] {
@@ -179,7 +178,7 @@ TYPED_TEST(ShareFailureTest, TheNextCallTries) {
 }
 
 // Waiting for a guard is not waiting for a load: there is no failure to share.
-TYPED_TEST(ShareFailureTest, WhoWaitedForAGuardTries) {
+LOCKMAP_TEST_BOTH(ShareFailureTest, WhoWaitedForAGuardTries) {
   auto& map = this->map_;
   EXPECT_EQ(expect_waits(map, key,
                          [&] {
@@ -199,7 +198,7 @@ TYPED_TEST(ShareFailureTest, WhoWaitedForAGuardTries) {
 }
 
 // Loads of other keys of the shard share nothing.
-TYPED_TEST(ShareFailureTest, OtherKeysAreNotConcerned) {
+LOCKMAP_TEST_BOTH(ShareFailureTest, OtherKeysAreNotConcerned) {
   auto map = make_map<typename TestFixture::Map>(1);
   std::latch both(2);
   std::latch end(1);
@@ -242,4 +241,4 @@ TYPED_TEST(ShareFailureTest, OtherKeysAreNotConcerned) {
 }
 
 }  // namespace
-}  // namespace lockmap::test
+}  // namespace lockmap::test::share_failure

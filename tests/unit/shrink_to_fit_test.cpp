@@ -13,7 +13,7 @@
 #include "maps.hpp"
 #include "throw_on.hpp"
 
-namespace lockmap::test {
+namespace lockmap::test::shrink_to_fit {
 namespace {
 
 constexpr std::size_t reserved = 100'000;
@@ -57,9 +57,8 @@ class ShrinkToFitTest : public testing::Test {
 
   AllocationCount count_;
 };
-TYPED_TEST_SUITE(ShrinkToFitTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(ShrinkToFitTest, GivesBackWhatWasReserved) {
+LOCKMAP_TEST_BOTH(ShrinkToFitTest, GivesBackWhatWasReserved) {
   for (const std::size_t shards : {std::size_t{1}, std::size_t{8}}) {
     {
       auto map = this->make(this->count_, shards, reserved);
@@ -77,7 +76,7 @@ TYPED_TEST(ShrinkToFitTest, GivesBackWhatWasReserved) {
   }
 }
 
-TYPED_TEST(ShrinkToFitTest, OfAnEmptyMap) {
+LOCKMAP_TEST_BOTH(ShrinkToFitTest, OfAnEmptyMap) {
   auto map = this->make(this->count_, 4, reserved);
   map.shrink_to_fit();
   EXPECT_LE(this->count_.bytes, 4 * fixed_bytes_per_shard);
@@ -87,7 +86,7 @@ TYPED_TEST(ShrinkToFitTest, OfAnEmptyMap) {
   this->expect_filled(map, keys);
 }
 
-TYPED_TEST(ShrinkToFitTest, OfAMapThatFitsChangesLittle) {
+LOCKMAP_TEST_BOTH(ShrinkToFitTest, OfAMapThatFitsChangesLittle) {
   auto map = this->make(this->count_, 1, 0);
   this->fill(map, keys);
   map.shrink_to_fit();
@@ -98,7 +97,7 @@ TYPED_TEST(ShrinkToFitTest, OfAMapThatFitsChangesLittle) {
 }
 
 // Room that was asked for is there until it is given back: nothing is allocated for its keys.
-TYPED_TEST(ShrinkToFitTest, WithoutItWhatWasReservedStays) {
+LOCKMAP_TEST_BOTH(ShrinkToFitTest, WithoutItWhatWasReservedStays) {
   auto map = this->make(this->count_, 1, keys);
   const std::size_t before = this->count_.allocations;
   for (int round = 0; round < 5; ++round) {
@@ -108,7 +107,7 @@ TYPED_TEST(ShrinkToFitTest, WithoutItWhatWasReservedStays) {
   EXPECT_EQ(this->count_.allocations, before);
 }
 
-TYPED_TEST(ShrinkToFitTest, WhatIsHeldStaysWhereItIs) {
+LOCKMAP_TEST_BOTH(ShrinkToFitTest, WhatIsHeldStaysWhereItIs) {
   auto map = this->make(this->count_, 1, reserved);
   this->fill(map, keys);
   {
@@ -132,7 +131,7 @@ TYPED_TEST(ShrinkToFitTest, WhatIsHeldStaysWhereItIs) {
   this->expect_filled(map, keys);
 }
 
-TYPED_TEST(ShrinkToFitTest, DuringAWalk) {
+LOCKMAP_TEST_BOTH(ShrinkToFitTest, DuringAWalk) {
   auto map = this->make(this->count_, 2, reserved);
   this->fill(map, keys);
   std::vector<int> visited;
@@ -147,7 +146,7 @@ TYPED_TEST(ShrinkToFitTest, DuringAWalk) {
   this->expect_filled(map, keys);
 }
 
-TYPED_TEST(ShrinkToFitTest, WithoutMemoryEverythingStays) {
+LOCKMAP_TEST_BOTH(ShrinkToFitTest, WithoutMemoryEverythingStays) {
   auto map = this->make(this->count_, 1, reserved);
   this->fill(map, keys);
   {
@@ -158,4 +157,4 @@ TYPED_TEST(ShrinkToFitTest, WithoutMemoryEverythingStays) {
 }
 
 }  // namespace
-}  // namespace lockmap::test
+}  // namespace lockmap::test::shrink_to_fit

@@ -20,7 +20,7 @@
 #include "threads.hpp"
 #include "waiting.hpp"
 
-namespace lockmap::test {
+namespace lockmap::test::timed_batch {
 namespace {
 
 using detail::TestAccess;
@@ -83,9 +83,8 @@ class TimedBatchTest : public testing::Test {
 
   Map map_ = make_map<Map>();
 };
-TYPED_TEST_SUITE(TimedBatchTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(TimedBatchTest, FreeKeysAreTakenWhateverTheLimit) {
+LOCKMAP_TEST_BOTH(TimedBatchTest, FreeKeysAreTakenWhateverTheLimit) {
   auto attempts = this->patient();
   for (auto& attempt : this->impatient()) attempts.push_back(attempt);
   for (const auto& attempt : attempts) {
@@ -99,7 +98,7 @@ TYPED_TEST(TimedBatchTest, FreeKeysAreTakenWhateverTheLimit) {
   expect_quiet(this->map_);
 }
 
-TYPED_TEST(TimedBatchTest, OfNothing) {
+LOCKMAP_TEST_BOTH(TimedBatchTest, OfNothing) {
   const std::vector<int> none;
   const auto batch = this->map_.try_batch_lock_for(none, milliseconds(0));
   static_assert(
@@ -108,7 +107,7 @@ TYPED_TEST(TimedBatchTest, OfNothing) {
   EXPECT_TRUE(batch->empty());
 }
 
-TYPED_TEST(TimedBatchTest, NoneIfOneIsHeldTooLong) {
+LOCKMAP_TEST_BOTH(TimedBatchTest, NoneIfOneIsHeldTooLong) {
   for (const int held : {1, 3, 5}) {
     Holder holder(this->map_, held);
     for (const auto& attempt : this->impatient()) {
@@ -120,7 +119,7 @@ TYPED_TEST(TimedBatchTest, NoneIfOneIsHeldTooLong) {
   EXPECT_TRUE(this->map_.empty());
 }
 
-TYPED_TEST(TimedBatchTest, WaitsForEachOfTheKeys) {
+LOCKMAP_TEST_BOTH(TimedBatchTest, WaitsForEachOfTheKeys) {
   for (const auto& attempt : this->patient()) {
     Holder first(this->map_, 2, [](auto& entry) { entry.insert(20); });
     Holder second(this->map_, 4, [](auto& entry) { entry.insert(40); });
@@ -142,7 +141,7 @@ TYPED_TEST(TimedBatchTest, WaitsForEachOfTheKeys) {
 }
 
 // The keys before the one that is waited for are held meanwhile, and free when the time is over.
-TYPED_TEST(TimedBatchTest, GivesBackWhatItHeldWhenTheTimeIsOver) {
+LOCKMAP_TEST_BOTH(TimedBatchTest, GivesBackWhatItHeldWhenTheTimeIsOver) {
   Holder holder(this->map_, 3);
   std::atomic<bool> over = false;
   Worker waiter([&] {
@@ -158,7 +157,7 @@ TYPED_TEST(TimedBatchTest, GivesBackWhatItHeldWhenTheTimeIsOver) {
   this->expect_none_held({3});
 }
 
-TYPED_TEST(TimedBatchTest, ADeadlockIsReportedAtOnce) {
+LOCKMAP_TEST_BOTH(TimedBatchTest, ADeadlockIsReportedAtOnce) {
   {
     const auto own = this->map_.entry(3);
     for (const auto& attempt : this->patient()) {
@@ -188,7 +187,7 @@ TYPED_TEST(TimedBatchTest, ADeadlockIsReportedAtOnce) {
   expect_quiet(this->map_);
 }
 
-TYPED_TEST(TimedBatchTest, TakesAnyRangeAndAComparator) {
+LOCKMAP_TEST_BOTH(TimedBatchTest, TakesAnyRangeAndAComparator) {
   auto& map = this->map_;
   InputRange<int> range({3, 1, 2});
   const auto of_input = map.try_batch_lock_for(range, hours(1));
@@ -207,7 +206,7 @@ TYPED_TEST(TimedBatchTest, TakesAnyRangeAndAComparator) {
 }
 
 // Batches in opposite orders of one another, with limits: each is all or nothing.
-TYPED_TEST(TimedBatchTest, ManyThreads) {
+LOCKMAP_TEST_BOTH(TimedBatchTest, ManyThreads) {
   auto& map = this->map_;
   for (int key = 0; key < 6; ++key) map.insert(key, 0);
   std::atomic<int> successes = 0;
@@ -230,4 +229,4 @@ TYPED_TEST(TimedBatchTest, ManyThreads) {
 }
 
 }  // namespace
-}  // namespace lockmap::test
+}  // namespace lockmap::test::timed_batch

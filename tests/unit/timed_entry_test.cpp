@@ -102,9 +102,8 @@ class TimedEntryTest : public testing::Test {
 
   TestedMap map_ = make_map<TestedMap>();
 };
-TYPED_TEST_SUITE(TimedEntryTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(TimedEntryTest, AFreeKeyIsTakenWhateverTheLimit) {
+LOCKMAP_TEST_BOTH(TimedEntryTest, AFreeKeyIsTakenWhateverTheLimit) {
   auto& map = this->map_;
   for (const int key : {this->present, this->absent}) {
     const bool has_value = key == this->present;
@@ -133,7 +132,7 @@ TYPED_TEST(TimedEntryTest, AFreeKeyIsTakenWhateverTheLimit) {
   EXPECT_EQ(map.size(), 1U);
 }
 
-TYPED_TEST(TimedEntryTest, ZeroAndNegativeDurationsDoNotWait) {
+LOCKMAP_TEST_BOTH(TimedEntryTest, ZeroAndNegativeDurationsDoNotWait) {
   auto& map = this->map_;
   Holder holder(map, this->present);
   Holder other(map, this->absent);
@@ -152,7 +151,7 @@ TYPED_TEST(TimedEntryTest, ZeroAndNegativeDurationsDoNotWait) {
   refused(std::chrono::duration<double>(-std::numeric_limits<double>::infinity()));
 }
 
-TYPED_TEST(TimedEntryTest, PastTimePointsDoNotWait) {
+LOCKMAP_TEST_BOTH(TimedEntryTest, PastTimePointsDoNotWait) {
   auto& map = this->map_;
   Holder holder(map, this->present);
   Holder other(map, this->absent);
@@ -174,7 +173,7 @@ TYPED_TEST(TimedEntryTest, PastTimePointsDoNotWait) {
   refused(SlowClock::time_point::min());
 }
 
-TYPED_TEST(TimedEntryTest, ATimeOutIsNeverEarlyAndLeavesNoTrace) {
+LOCKMAP_TEST_BOTH(TimedEntryTest, ATimeOutIsNeverEarlyAndLeavesNoTrace) {
   auto& map = this->map_;
   Holder holder(map, this->present);
   Holder other(map, this->absent);
@@ -200,7 +199,7 @@ TYPED_TEST(TimedEntryTest, ATimeOutIsNeverEarlyAndLeavesNoTrace) {
 }
 
 // As with std::condition_variable, the limit's own clock says when the time is over.
-TYPED_TEST(TimedEntryTest, AUserClockDecides) {
+LOCKMAP_TEST_BOTH(TimedEntryTest, AUserClockDecides) {
   auto& map = this->map_;
   Holder holder(map, this->present);
   Holder other(map, this->absent);
@@ -227,7 +226,7 @@ TYPED_TEST(TimedEntryTest, AUserClockDecides) {
   EXPECT_EQ(TestAccess::waiters(map, this->present), 0U);
 }
 
-TYPED_TEST(TimedEntryTest, HugeDurationsWait) {
+LOCKMAP_TEST_BOTH(TimedEntryTest, HugeDurationsWait) {
   auto& map = this->map_;
   const auto granted = [&](auto limit) {
     SCOPED_TRACE(limit.count());
@@ -244,7 +243,7 @@ TYPED_TEST(TimedEntryTest, HugeDurationsWait) {
   granted(std::chrono::duration<double>(std::numeric_limits<double>::infinity()));
 }
 
-TYPED_TEST(TimedEntryTest, DistantTimePointsWait) {
+LOCKMAP_TEST_BOTH(TimedEntryTest, DistantTimePointsWait) {
   auto& map = this->map_;
   const auto granted = [&](auto limit) {
     SCOPED_TRACE(limit.time_since_epoch().count());
@@ -262,7 +261,7 @@ TYPED_TEST(TimedEntryTest, DistantTimePointsWait) {
 }
 
 // Time points in coarse units reach further than the clock's own unit can say.
-TYPED_TEST(TimedEntryTest, TimePointsThatTheClockCannotReach) {
+LOCKMAP_TEST_BOTH(TimedEntryTest, TimePointsThatTheClockCannotReach) {
   using std::chrono::seconds;
   using std::chrono::time_point;
   auto& map = this->map_;
@@ -287,7 +286,7 @@ TYPED_TEST(TimedEntryTest, TimePointsThatTheClockCannotReach) {
 }
 
 // One that gives up in the middle of the wait list must not take the others with it.
-TYPED_TEST(TimedEntryTest, AWaiterInTheMiddleGivesUp) {
+LOCKMAP_TEST_BOTH(TimedEntryTest, AWaiterInTheMiddleGivesUp) {
   using Map = typename TestFixture::TestedMap;
   for (const int key : {this->present, this->absent}) {
     auto& map = this->map_;
@@ -319,7 +318,7 @@ TYPED_TEST(TimedEntryTest, AWaiterInTheMiddleGivesUp) {
   }
 }
 
-TYPED_TEST(TimedEntryTest, TheLastWaiterGivesUpAndTheHolderLeavesNothing) {
+LOCKMAP_TEST_BOTH(TimedEntryTest, TheLastWaiterGivesUpAndTheHolderLeavesNothing) {
   auto& map = this->map_;
   for (int round = 0; round < scaled(20); ++round) {
     Holder holder(map, this->absent);
@@ -335,7 +334,7 @@ TYPED_TEST(TimedEntryTest, TheLastWaiterGivesUpAndTheHolderLeavesNothing) {
 
 // The limit may run out at the very moment at which the key is handed over: either outcome is
 // right, and neither may lose the key.
-TYPED_TEST(TimedEntryTest, ReleaseAndTimeOutAtTheSameMoment) {
+LOCKMAP_TEST_BOTH(TimedEntryTest, ReleaseAndTimeOutAtTheSameMoment) {
   auto& map = this->map_;
   int granted = 0;
   for (int round = 0; round < scaled(100); ++round) {
@@ -354,7 +353,7 @@ TYPED_TEST(TimedEntryTest, ReleaseAndTimeOutAtTheSameMoment) {
   this->RecordProperty("granted", granted);
 }
 
-TYPED_TEST(TimedEntryTest, KeysMayBeLookedUpByAnotherType) {
+LOCKMAP_TEST_BOTH(TimedEntryTest, KeysMayBeLookedUpByAnotherType) {
   auto map = make_map<MapOf<TypeParam, std::string, int>>();
   map.insert("key", 1);
   auto entry = map.try_entry_for(std::string_view("key"), milliseconds(1));

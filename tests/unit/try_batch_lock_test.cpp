@@ -48,9 +48,8 @@ class TryBatchLockTest : public testing::Test {
 
   TestedMap map_ = make_map<TestedMap>();
 };
-TYPED_TEST_SUITE(TryBatchLockTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(TryBatchLockTest, TakesFreeKeysInOrderAndOnce) {
+LOCKMAP_TEST_BOTH(TryBatchLockTest, TakesFreeKeysInOrderAndOnce) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;
   map.insert(2, 20);
@@ -70,7 +69,7 @@ TYPED_TEST(TryBatchLockTest, TakesFreeKeysInOrderAndOnce) {
   expect_quiet(map);
 }
 
-TYPED_TEST(TryBatchLockTest, TakesRangesAndComparators) {
+LOCKMAP_TEST_BOTH(TryBatchLockTest, TakesRangesAndComparators) {
   auto& map = this->map_;
   const std::vector<int> keys = {1, 3, 2};
   EXPECT_EQ(this->keys_of(map.try_batch_lock(keys).value()), (std::vector<int>{1, 2, 3}));
@@ -83,13 +82,13 @@ TYPED_TEST(TryBatchLockTest, TakesRangesAndComparators) {
   expect_quiet(map);
 }
 
-TYPED_TEST(TryBatchLockTest, AnEmptyBatchSucceeds) {
+LOCKMAP_TEST_BOTH(TryBatchLockTest, AnEmptyBatchSucceeds) {
   const auto batch = this->map_.try_batch_lock(std::vector<int>());
   ASSERT_TRUE(batch.has_value());
   EXPECT_TRUE(batch->empty());
 }
 
-TYPED_TEST(TryBatchLockTest, OneHeldKeyAndNoneIsTaken) {
+LOCKMAP_TEST_BOTH(TryBatchLockTest, OneHeldKeyAndNoneIsTaken) {
   auto& map = this->map_;
   for (const bool present : {false, true}) {
     for (int held = 1; held <= 5; ++held) {
@@ -107,7 +106,7 @@ TYPED_TEST(TryBatchLockTest, OneHeldKeyAndNoneIsTaken) {
   expect_quiet(map);
 }
 
-TYPED_TEST(TryBatchLockTest, AKeyOfTheThreadsOwnCountsAsHeld) {
+LOCKMAP_TEST_BOTH(TryBatchLockTest, AKeyOfTheThreadsOwnCountsAsHeld) {
   auto& map = this->map_;
   const auto own = map.entry(3);
   EXPECT_FALSE(map.try_batch_lock({1, 3, 5}).has_value());
@@ -115,7 +114,7 @@ TYPED_TEST(TryBatchLockTest, AKeyOfTheThreadsOwnCountsAsHeld) {
   EXPECT_TRUE(map.try_batch_lock({1, 5}).has_value());
 }
 
-TYPED_TEST(TryBatchLockTest, TwoBatchesExcludeEachOtherOnlyWhereTheyOverlap) {
+LOCKMAP_TEST_BOTH(TryBatchLockTest, TwoBatchesExcludeEachOtherOnlyWhereTheyOverlap) {
   auto& map = this->map_;
   const auto batch = map.try_batch_lock({1, 2});
   ASSERT_TRUE(batch.has_value());
@@ -129,7 +128,7 @@ TYPED_TEST(TryBatchLockTest, TwoBatchesExcludeEachOtherOnlyWhereTheyOverlap) {
 }
 
 // The keys that it takes and gives back may be wanted by others, who must not be forgotten.
-TYPED_TEST(TryBatchLockTest, AFailingBatchWakesThoseWhoWaitedForItsKeys) {
+LOCKMAP_TEST_BOTH(TryBatchLockTest, AFailingBatchWakesThoseWhoWaitedForItsKeys) {
   auto& map = this->map_;
   Holder holder(map, 5);
   std::atomic<bool> stop = false;
@@ -148,7 +147,7 @@ TYPED_TEST(TryBatchLockTest, AFailingBatchWakesThoseWhoWaitedForItsKeys) {
   expect_quiet(map);
 }
 
-TYPED_TEST(TryBatchLockTest, LookupByAnotherTypeAndMoveOnlyValues) {
+LOCKMAP_TEST_BOTH(TryBatchLockTest, LookupByAnotherTypeAndMoveOnlyValues) {
   auto map = make_map<MapOf<TypeParam, std::string, std::unique_ptr<int>>>();
   map.insert("b", std::make_unique<int>(2));
   const std::vector<std::string_view> names = {"b", "a"};

@@ -27,9 +27,8 @@ class TryEntryTest : public ::testing::Test {
  protected:
   using Map = MapOf<Family, int, std::string>;
 };
-TYPED_TEST_SUITE(TryEntryTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(TryEntryTest, ResultTypes) {
+LOCKMAP_TEST_BOTH(TryEntryTest, ResultTypes) {
   using TestedMap = typename TestFixture::Map;
   using Result = std::optional<typename TestedMap::Entry>;
   TestedMap* map = nullptr;
@@ -38,7 +37,7 @@ TYPED_TEST(TryEntryTest, ResultTypes) {
   static_assert(std::same_as<decltype(map->try_entry_until(1, steady_clock::now())), Result>);
 }
 
-TYPED_TEST(TryEntryTest, TakesAFreeKey) {
+LOCKMAP_TEST_BOTH(TryEntryTest, TakesAFreeKey) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   {
@@ -56,14 +55,14 @@ TYPED_TEST(TryEntryTest, TakesAFreeKey) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(TryEntryTest, AbsentKeyLeavesNoTrace) {
+LOCKMAP_TEST_BOTH(TryEntryTest, AbsentKeyLeavesNoTrace) {
   auto map = make_map<typename TestFixture::Map>();
   for (int key = 0; key < 100; ++key) EXPECT_TRUE(map.try_entry(key).has_value());
   EXPECT_TRUE(map.empty());
   test::expect_quiet(map);
 }
 
-TYPED_TEST(TryEntryTest, IsEmptyWhileAnotherThreadHoldsTheKey) {
+LOCKMAP_TEST_BOTH(TryEntryTest, IsEmptyWhileAnotherThreadHoldsTheKey) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   for (int key : {1, 2}) {
@@ -77,7 +76,7 @@ TYPED_TEST(TryEntryTest, IsEmptyWhileAnotherThreadHoldsTheKey) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(TryEntryTest, IsEmptyOnAKeyTheThreadHoldsItself) {
+LOCKMAP_TEST_BOTH(TryEntryTest, IsEmptyOnAKeyTheThreadHoldsItself) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   for (int key : {1, 2}) {
@@ -89,7 +88,7 @@ TYPED_TEST(TryEntryTest, IsEmptyOnAKeyTheThreadHoldsItself) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(TryEntryTest, FailureChangesNothing) {
+LOCKMAP_TEST_BOTH(TryEntryTest, FailureChangesNothing) {
   auto map = make_map<typename TestFixture::Map>();
   {
     auto guard = map.entry(1);
@@ -102,7 +101,7 @@ TYPED_TEST(TryEntryTest, FailureChangesNothing) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(TryEntryTest, FailureDoesNotTakeTheKeyApart) {
+LOCKMAP_TEST_BOTH(TryEntryTest, FailureDoesNotTakeTheKeyApart) {
   auto map = make_map<MapOf<TypeParam, test::MoveOnly, int>>();
   auto guard = map.entry(test::MoveOnly(1));
   test::MoveOnly key(1);
@@ -110,7 +109,7 @@ TYPED_TEST(TryEntryTest, FailureDoesNotTakeTheKeyApart) {
   EXPECT_EQ(key.number(), 1);  // not stored, so not moved from
 }
 
-TYPED_TEST(TryEntryTest, FormsWithALimitTakeAFreeKeyAtOnce) {
+LOCKMAP_TEST_BOTH(TryEntryTest, FormsWithALimitTakeAFreeKeyAtOnce) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   for (int key : {1, 2}) {
@@ -129,7 +128,7 @@ TYPED_TEST(TryEntryTest, FormsWithALimitTakeAFreeKeyAtOnce) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(TryEntryTest, ZeroAndPastLimitsDoNotWait) {
+LOCKMAP_TEST_BOTH(TryEntryTest, ZeroAndPastLimitsDoNotWait) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   for (int key : {1, 2}) {

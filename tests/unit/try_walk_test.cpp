@@ -17,7 +17,7 @@
 #include "threads.hpp"
 #include "waiting.hpp"
 
-namespace lockmap::test {
+namespace lockmap::test::try_walk {
 namespace {
 
 constexpr int keys = 100;
@@ -54,9 +54,8 @@ class TryWalkTest : public testing::Test {
 
   Map map_ = make_map<Map>(3);
 };
-TYPED_TEST_SUITE(TryWalkTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(TryWalkTest, ResultTypes) {
+LOCKMAP_TEST_BOTH(TryWalkTest, ResultTypes) {
   const auto& map = this->map_;
   using Size = typename TestFixture::Map::size_type;
   static_assert(std::is_same_v<decltype(map.try_for_each([](const int&, const int&) {})), Size>);
@@ -65,14 +64,14 @@ TYPED_TEST(TryWalkTest, ResultTypes) {
                      std::pair<Size, Size>>);
 }
 
-TYPED_TEST(TryWalkTest, AllKeysIfNoneIsHeld) {
+LOCKMAP_TEST_BOTH(TryWalkTest, AllKeysIfNoneIsHeld) {
   EXPECT_EQ(this->visited(0), this->all_but({}));
   this->map_.clear();
   EXPECT_TRUE(this->visited(0).empty());
   expect_quiet(this->map_);
 }
 
-TYPED_TEST(TryWalkTest, PassesOverKeysThatOthersHold) {
+LOCKMAP_TEST_BOTH(TryWalkTest, PassesOverKeysThatOthersHold) {
   std::deque<Holder<typename TestFixture::Map>> holders;
   for (const int key : {3, 50, 99}) holders.emplace_back(this->map_, key);
   EXPECT_EQ(this->visited(3), this->all_but({3, 50, 99}));
@@ -82,7 +81,7 @@ TYPED_TEST(TryWalkTest, PassesOverKeysThatOthersHold) {
   EXPECT_EQ(this->visited(0), this->all_but({}));
 }
 
-TYPED_TEST(TryWalkTest, PassesOverTheCallersOwn) {
+LOCKMAP_TEST_BOTH(TryWalkTest, PassesOverTheCallersOwn) {
   {
     const auto own = this->map_.batch_lock({0, 1, 2, 3});
     EXPECT_EQ(this->visited(4), this->all_but({0, 1, 2, 3}));
@@ -93,7 +92,7 @@ TYPED_TEST(TryWalkTest, PassesOverTheCallersOwn) {
 }
 
 // Inside another walk, whose key it passes over.
-TYPED_TEST(TryWalkTest, InsideAWalk) {
+LOCKMAP_TEST_BOTH(TryWalkTest, InsideAWalk) {
   int walks = 0;
   this->map_.for_each([&](const int& key, const int&) {
     EXPECT_EQ(this->visited(1), this->all_but({key}));
@@ -103,7 +102,7 @@ TYPED_TEST(TryWalkTest, InsideAWalk) {
   expect_quiet(this->map_);
 }
 
-TYPED_TEST(TryWalkTest, AKeyThatIsWaitedForIsHeldAsWell) {
+LOCKMAP_TEST_BOTH(TryWalkTest, AKeyThatIsWaitedForIsHeldAsWell) {
   Holder holder(this->map_, 7);
   Worker waiter([&] { EXPECT_EQ(this->map_.get(7), -7); });
   await_waiters(this->map_, 7, 1);
@@ -114,7 +113,7 @@ TYPED_TEST(TryWalkTest, AKeyThatIsWaitedForIsHeldAsWell) {
   EXPECT_EQ(this->visited(0), this->all_but({}));
 }
 
-TYPED_TEST(TryWalkTest, HoldsTheKeyThatItVisits) {
+LOCKMAP_TEST_BOTH(TryWalkTest, HoldsTheKeyThatItVisits) {
   int visits = 0;
   (void)this->map_.try_for_each([&](const int& key, const int&) {
     if (visits++ % 20 == 0) {
@@ -124,7 +123,7 @@ TYPED_TEST(TryWalkTest, HoldsTheKeyThatItVisits) {
   EXPECT_EQ(visits, keys);
 }
 
-TYPED_TEST(TryWalkTest, StopsWhenItIsTold) {
+LOCKMAP_TEST_BOTH(TryWalkTest, StopsWhenItIsTold) {
   int visits = 0;
   const auto passed_over = this->map_.try_for_each([&](const int&, const int&) {
     ++visits;
@@ -134,7 +133,7 @@ TYPED_TEST(TryWalkTest, StopsWhenItIsTold) {
   EXPECT_EQ(passed_over, 0U);
 }
 
-TYPED_TEST(TryWalkTest, WhatTheCallbackThrowsPassesThrough) {
+LOCKMAP_TEST_BOTH(TryWalkTest, WhatTheCallbackThrowsPassesThrough) {
   int visits = 0;
   EXPECT_THROW((void)this->map_.try_for_each([&](const int&, const int&) {
     if (++visits == 5) throw std::runtime_error("enough");
@@ -145,7 +144,7 @@ TYPED_TEST(TryWalkTest, WhatTheCallbackThrowsPassesThrough) {
   expect_quiet(this->map_);
 }
 
-TYPED_TEST(TryWalkTest, RetainRemovesWhereItCan) {
+LOCKMAP_TEST_BOTH(TryWalkTest, RetainRemovesWhereItCan) {
   auto& map = this->map_;
   const auto is_even = [](const int& key, int& value) {
     EXPECT_EQ(value, -key);
@@ -166,7 +165,7 @@ TYPED_TEST(TryWalkTest, RetainRemovesWhereItCan) {
   expect_quiet(map);
 }
 
-TYPED_TEST(TryWalkTest, RetainMayChangeWhatItKeeps) {
+LOCKMAP_TEST_BOTH(TryWalkTest, RetainMayChangeWhatItKeeps) {
   const auto result = this->map_.try_retain([](const int& key, int& value) {
     value = key;
     return key != 0;
@@ -177,7 +176,7 @@ TYPED_TEST(TryWalkTest, RetainMayChangeWhatItKeeps) {
 }
 
 // Beside threads that hold keys all the time: each key is visited or passed over.
-TYPED_TEST(TryWalkTest, BesideHolders) {
+LOCKMAP_TEST_BOTH(TryWalkTest, BesideHolders) {
   auto& map = this->map_;
   std::atomic<bool> over = false;
   std::deque<Worker> workers;
@@ -201,4 +200,4 @@ TYPED_TEST(TryWalkTest, BesideHolders) {
 }
 
 }  // namespace
-}  // namespace lockmap::test
+}  // namespace lockmap::test::try_walk

@@ -45,9 +45,8 @@ class WaitingTest : public testing::Test {
   // One shard: every key shares its mutex and its wait list with every other.
   TestedMap map_ = make_map<TestedMap>(1);
 };
-TYPED_TEST_SUITE(WaitingTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(WaitingTest, EveryOperationWaitsForTheHolder) {
+LOCKMAP_TEST_BOTH(WaitingTest, EveryOperationWaitsForTheHolder) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;
   for (const auto& operation : operations_on_a_key<Map>()) {
@@ -82,7 +81,7 @@ struct LastWish {
   Map* map = nullptr;
 };
 
-TYPED_TEST(WaitingTest, AThreadLocalObjectMayWaitWhenItsThreadEnds) {
+LOCKMAP_TEST_BOTH(WaitingTest, AThreadLocalObjectMayWaitWhenItsThreadEnds) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;
   Holder<Map> first(map, 1);
@@ -104,7 +103,7 @@ TYPED_TEST(WaitingTest, AThreadLocalObjectMayWaitWhenItsThreadEnds) {
   expect_quiet(map);
 }
 
-TYPED_TEST(WaitingTest, OperationsOnTheWholeMapWaitForTheHolder) {
+LOCKMAP_TEST_BOTH(WaitingTest, OperationsOnTheWholeMapWaitForTheHolder) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;
   for (const auto& operation : operations_on_the_whole_map<Map>()) {
@@ -123,7 +122,7 @@ TYPED_TEST(WaitingTest, OperationsOnTheWholeMapWaitForTheHolder) {
   }
 }
 
-TYPED_TEST(WaitingTest, WaitersSeeWhatTheHolderStored) {
+LOCKMAP_TEST_BOTH(WaitingTest, WaitersSeeWhatTheHolderStored) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;
   Holder<Map> holder(map, 1, [](auto& entry) { entry.insert(11); });
@@ -142,7 +141,7 @@ TYPED_TEST(WaitingTest, WaitersSeeWhatTheHolderStored) {
   holder.release();
 }
 
-TYPED_TEST(WaitingTest, WaitersSeeThatTheHolderRemoved) {
+LOCKMAP_TEST_BOTH(WaitingTest, WaitersSeeThatTheHolderRemoved) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;
   map.insert(1, 10);
@@ -161,7 +160,7 @@ TYPED_TEST(WaitingTest, WaitersSeeThatTheHolderRemoved) {
   expect_quiet(map);
 }
 
-TYPED_TEST(WaitingTest, AWaiterInsertsWhatTheHolderRemoved) {
+LOCKMAP_TEST_BOTH(WaitingTest, AWaiterInsertsWhatTheHolderRemoved) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;
   map.insert(1, 10);
@@ -175,7 +174,7 @@ TYPED_TEST(WaitingTest, AWaiterInsertsWhatTheHolderRemoved) {
 }
 
 // The waiters do not know each other's plans: each finds what the one before it left.
-TYPED_TEST(WaitingTest, RemovedAndInsertedFromWaiterToWaiter) {
+LOCKMAP_TEST_BOTH(WaitingTest, RemovedAndInsertedFromWaiterToWaiter) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;
   constexpr int pairs = 6;
@@ -201,7 +200,7 @@ TYPED_TEST(WaitingTest, RemovedAndInsertedFromWaiterToWaiter) {
   expect_quiet(map);
 }
 
-TYPED_TEST(WaitingTest, AnAbsentKeyPassedOnLeavesNoTrace) {
+LOCKMAP_TEST_BOTH(WaitingTest, AnAbsentKeyPassedOnLeavesNoTrace) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;
   std::atomic<int> granted = 0;
@@ -225,7 +224,7 @@ TYPED_TEST(WaitingTest, AnAbsentKeyPassedOnLeavesNoTrace) {
   expect_quiet(map);
 }
 
-TYPED_TEST(WaitingTest, WaitersHaveTheKeyOneAtATime) {
+LOCKMAP_TEST_BOTH(WaitingTest, WaitersHaveTheKeyOneAtATime) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;
   int inside = 0;  // guarded by the key
@@ -250,7 +249,7 @@ TYPED_TEST(WaitingTest, WaitersHaveTheKeyOneAtATime) {
   expect_quiet(map);
 }
 
-TYPED_TEST(WaitingTest, ThoseWhoWaitedLongGetTheKeyInTheOrderInWhichTheyCame) {
+LOCKMAP_TEST_BOTH(WaitingTest, ThoseWhoWaitedLongGetTheKeyInTheOrderInWhichTheyCame) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;
   std::vector<int> order;  // guarded by the key
@@ -271,7 +270,7 @@ TYPED_TEST(WaitingTest, ThoseWhoWaitedLongGetTheKeyInTheOrderInWhichTheyCame) {
 }
 
 // One thread takes the key again as soon as it has let it go; the others must come to their turn.
-TYPED_TEST(WaitingTest, AThreadThatComesBackAtOnceStarvesNobody) {
+LOCKMAP_TEST_BOTH(WaitingTest, AThreadThatComesBackAtOnceStarvesNobody) {
   auto& map = this->map_;
   constexpr int turns = 5;
   std::atomic<int> hungry = 3;
@@ -297,7 +296,7 @@ TYPED_TEST(WaitingTest, AThreadThatComesBackAtOnceStarvesNobody) {
   EXPECT_EQ(map.get(1), 3 * turns);
 }
 
-TYPED_TEST(WaitingTest, WaitersForDifferentKeysOfOneShard) {
+LOCKMAP_TEST_BOTH(WaitingTest, WaitersForDifferentKeysOfOneShard) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;
   constexpr int keys = 3;
@@ -329,7 +328,7 @@ TYPED_TEST(WaitingTest, WaitersForDifferentKeysOfOneShard) {
   EXPECT_EQ(TestAccess::node_count(map), 0U);
 }
 
-TYPED_TEST(WaitingTest, AWaiterThatHoldsAnotherKeyGetsItsKey) {
+LOCKMAP_TEST_BOTH(WaitingTest, AWaiterThatHoldsAnotherKeyGetsItsKey) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;
   Holder<Map> holder(map, 1, [](auto& entry) { entry.insert(1); });
@@ -344,7 +343,7 @@ TYPED_TEST(WaitingTest, AWaiterThatHoldsAnotherKeyGetsItsKey) {
   holder.release();
 }
 
-TYPED_TEST(WaitingTest, ABatchWaitsForEachOfItsKeys) {
+LOCKMAP_TEST_BOTH(WaitingTest, ABatchWaitsForEachOfItsKeys) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;
   Holder<Map> low(map, 1);
@@ -365,7 +364,7 @@ TYPED_TEST(WaitingTest, ABatchWaitsForEachOfItsKeys) {
   expect_quiet(map);
 }
 
-TYPED_TEST(WaitingTest, ABatchReleasesToTheWaitersOfAllItsKeys) {
+LOCKMAP_TEST_BOTH(WaitingTest, ABatchReleasesToTheWaitersOfAllItsKeys) {
   auto& map = this->map_;
   std::deque<Worker> waiters;
   {
@@ -380,7 +379,7 @@ TYPED_TEST(WaitingTest, ABatchReleasesToTheWaitersOfAllItsKeys) {
   expect_quiet(map);
 }
 
-TYPED_TEST(WaitingTest, OneCallerLoadsAndTheOthersWaitForItsResult) {
+LOCKMAP_TEST_BOTH(WaitingTest, OneCallerLoadsAndTheOthersWaitForItsResult) {
   auto& map = this->map_;
   std::atomic<int> calls = 0;
   std::latch loading(1);
@@ -403,7 +402,7 @@ TYPED_TEST(WaitingTest, OneCallerLoadsAndTheOthersWaitForItsResult) {
   expect_quiet(map);
 }
 
-TYPED_TEST(WaitingTest, WhenALoaderThrowsTheNextWaiterTries) {
+LOCKMAP_TEST_BOTH(WaitingTest, WhenALoaderThrowsTheNextWaiterTries) {
   auto& map = this->map_;
   constexpr int failures = 3;
   constexpr int callers_count = 6;
@@ -439,7 +438,7 @@ TYPED_TEST(WaitingTest, WhenALoaderThrowsTheNextWaiterTries) {
 }
 
 // The key's node cannot go away, or be taken for another key, while somebody wants it.
-TYPED_TEST(WaitingTest, TheMapGrowsAndShrinksWhileSomebodyWaits) {
+LOCKMAP_TEST_BOTH(WaitingTest, TheMapGrowsAndShrinksWhileSomebodyWaits) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;
   Holder<Map> holder(map, -1, [](auto& entry) { entry.insert(5); });
@@ -456,7 +455,7 @@ TYPED_TEST(WaitingTest, TheMapGrowsAndShrinksWhileSomebodyWaits) {
   expect_quiet(map);
 }
 
-TYPED_TEST(WaitingTest, ClearTakesAHeldKeyAfterTheThreadsThatWaitedBefore) {
+LOCKMAP_TEST_BOTH(WaitingTest, ClearTakesAHeldKeyAfterTheThreadsThatWaitedBefore) {
   using Map = typename TestFixture::TestedMap;
   auto& map = this->map_;
   map.insert(1, 10);

@@ -12,7 +12,7 @@
 #include "maps.hpp"
 #include "threads.hpp"
 
-namespace lockmap::test {
+namespace lockmap::test::walk_ends_early {
 namespace {
 
 constexpr int keys = 1000;
@@ -28,9 +28,8 @@ class WalkEndsEarlyTest : public testing::Test {
 
   Map map_ = make_map<Map>(7);
 };
-TYPED_TEST_SUITE(WalkEndsEarlyTest, MapFamilies, FamilyNames);
 
-TYPED_TEST(WalkEndsEarlyTest, AtOnce) {
+LOCKMAP_TEST_BOTH(WalkEndsEarlyTest, AtOnce) {
   int visits = 0;
   this->map_.for_each([&](const int&, const int&) {
     ++visits;
@@ -40,7 +39,7 @@ TYPED_TEST(WalkEndsEarlyTest, AtOnce) {
   expect_quiet(this->map_);
 }
 
-TYPED_TEST(WalkEndsEarlyTest, AfterAnyNumberOfKeys) {
+LOCKMAP_TEST_BOTH(WalkEndsEarlyTest, AfterAnyNumberOfKeys) {
   for (const std::size_t most : {std::size_t{1}, std::size_t{2}, std::size_t{100},
                                  std::size_t{keys - 1}, std::size_t{keys}}) {
     std::set<int> visited;
@@ -54,7 +53,7 @@ TYPED_TEST(WalkEndsEarlyTest, AfterAnyNumberOfKeys) {
   expect_quiet(this->map_);
 }
 
-TYPED_TEST(WalkEndsEarlyTest, WhenItHasFoundWhatItLookedFor) {
+LOCKMAP_TEST_BOTH(WalkEndsEarlyTest, WhenItHasFoundWhatItLookedFor) {
   for (const int wanted : {0, 17, keys - 1, keys}) {
     std::optional<int> found;
     this->map_.for_each([&](const int& key, const int& value) -> bool {
@@ -66,7 +65,7 @@ TYPED_TEST(WalkEndsEarlyTest, WhenItHasFoundWhatItLookedFor) {
   }
 }
 
-TYPED_TEST(WalkEndsEarlyTest, OnlyABoolIsAVerdict) {
+LOCKMAP_TEST_BOTH(WalkEndsEarlyTest, OnlyABoolIsAVerdict) {
   int visits = 0;
   this->map_.for_each([&](const int&, const int&) { ++visits; });
   EXPECT_EQ(visits, keys);
@@ -86,7 +85,7 @@ TYPED_TEST(WalkEndsEarlyTest, OnlyABoolIsAVerdict) {
 }
 
 // The rest of the keys is not waited for.
-TYPED_TEST(WalkEndsEarlyTest, BeforeItComesToAHeldKey) {
+LOCKMAP_TEST_BOTH(WalkEndsEarlyTest, BeforeItComesToAHeldKey) {
   auto& map = this->map_;
   std::optional<int> first;
   map.for_each([&](const int& key, const int&) {
@@ -103,7 +102,7 @@ TYPED_TEST(WalkEndsEarlyTest, BeforeItComesToAHeldKey) {
   EXPECT_EQ(held.size(), 2U);
 }
 
-TYPED_TEST(WalkEndsEarlyTest, NoKeyStaysHeld) {
+LOCKMAP_TEST_BOTH(WalkEndsEarlyTest, NoKeyStaysHeld) {
   auto& map = this->map_;
   int last = -1;
   map.for_each([&](const int& key, const int&) {
@@ -119,7 +118,7 @@ bool never(const int& /*key*/, const int& /*value*/) {
   return false;
 }
 
-TYPED_TEST(WalkEndsEarlyTest, OfAConstMap) {
+LOCKMAP_TEST_BOTH(WalkEndsEarlyTest, OfAConstMap) {
   const auto& map = this->map_;
   static_assert(std::is_void_v<decltype(map.for_each(never))>);
   map.for_each(never);
@@ -127,4 +126,4 @@ TYPED_TEST(WalkEndsEarlyTest, OfAConstMap) {
 }
 
 }  // namespace
-}  // namespace lockmap::test
+}  // namespace lockmap::test::walk_ends_early

@@ -69,9 +69,8 @@ class WholeMapTest : public ::testing::Test {
     return count;
   }
 };
-TYPED_TEST_SUITE(WholeMapTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(WholeMapTest, ResultTypes) {
+LOCKMAP_TEST_BOTH(WholeMapTest, ResultTypes) {
   using TestedMap = typename TestFixture::Map;
   TestedMap* map = nullptr;
   const TestedMap* constant = nullptr;
@@ -84,7 +83,7 @@ TYPED_TEST(WholeMapTest, ResultTypes) {
   static_assert(std::same_as<decltype(constant->empty()), bool>);
 }
 
-TYPED_TEST(WholeMapTest, CallbacksGetWhatTheyMayChange) {
+LOCKMAP_TEST_BOTH(WholeMapTest, CallbacksGetWhatTheyMayChange) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, "one");
   map.for_each([](auto&& key, auto&& value) {
@@ -98,7 +97,7 @@ TYPED_TEST(WholeMapTest, CallbacksGetWhatTheyMayChange) {
   });
 }
 
-TYPED_TEST(WholeMapTest, ForEachVisitsEveryValueOnce) {
+LOCKMAP_TEST_BOTH(WholeMapTest, ForEachVisitsEveryValueOnce) {
   for (std::size_t shards : {1u, 3u, 256u}) {
     auto map = make_map<typename TestFixture::IntMap>(shards);
     TestFixture::fill(map, 1000);
@@ -112,7 +111,7 @@ TYPED_TEST(WholeMapTest, ForEachVisitsEveryValueOnce) {
   }
 }
 
-TYPED_TEST(WholeMapTest, NothingToDoInAnEmptyMap) {
+LOCKMAP_TEST_BOTH(WholeMapTest, NothingToDoInAnEmptyMap) {
   auto map = make_map<typename TestFixture::IntMap>();
   map.for_each([](int, int) { ADD_FAILURE(); });
   EXPECT_EQ(map.retain([](int, int&) {
@@ -125,7 +124,7 @@ TYPED_TEST(WholeMapTest, NothingToDoInAnEmptyMap) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(WholeMapTest, CallbacksHoldTheirKey) {
+LOCKMAP_TEST_BOTH(WholeMapTest, CallbacksHoldTheirKey) {
   auto map = make_map<typename TestFixture::IntMap>();
   TestFixture::fill(map, 5);
   const auto held = [&](int key) {
@@ -140,7 +139,7 @@ TYPED_TEST(WholeMapTest, CallbacksHoldTheirKey) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(WholeMapTest, RetainKeepsAndCounts) {
+LOCKMAP_TEST_BOTH(WholeMapTest, RetainKeepsAndCounts) {
   for (std::size_t shards : {1u, 3u, 256u}) {
     auto map = make_map<typename TestFixture::IntMap>(shards);
     TestFixture::fill(map, 1000);
@@ -155,7 +154,7 @@ TYPED_TEST(WholeMapTest, RetainKeepsAndCounts) {
   }
 }
 
-TYPED_TEST(WholeMapTest, RetainMayChangeValues) {
+LOCKMAP_TEST_BOTH(WholeMapTest, RetainMayChangeValues) {
   auto map = make_map<typename TestFixture::IntMap>();
   TestFixture::fill(map, 100);
   map.retain([](int key, int& value) {
@@ -166,7 +165,7 @@ TYPED_TEST(WholeMapTest, RetainMayChangeValues) {
   for (int key = 0; key < 50; ++key) ASSERT_EQ(map.get(key), key * 10 + 1);
 }
 
-TYPED_TEST(WholeMapTest, RetainVisitsEveryValueOnce) {
+LOCKMAP_TEST_BOTH(WholeMapTest, RetainVisitsEveryValueOnce) {
   auto map = make_map<typename TestFixture::IntMap>();
   TestFixture::fill(map, 500);
   std::map<int, int> seen;
@@ -178,7 +177,7 @@ TYPED_TEST(WholeMapTest, RetainVisitsEveryValueOnce) {
   for (const auto& [key, times] : seen) EXPECT_EQ(times, 1) << key;
 }
 
-TYPED_TEST(WholeMapTest, ClearRemovesEverything) {
+LOCKMAP_TEST_BOTH(WholeMapTest, ClearRemovesEverything) {
   auto map = make_map<MapOf<TypeParam, int, Tracked>>();
   Tracked::reset();
   for (int round = 0; round < 3; ++round) {
@@ -193,7 +192,7 @@ TYPED_TEST(WholeMapTest, ClearRemovesEverything) {
   }
 }
 
-TYPED_TEST(WholeMapTest, NoValueIsCopied) {
+LOCKMAP_TEST_BOTH(WholeMapTest, NoValueIsCopied) {
   auto map = make_map<MapOf<TypeParam, int, Tracked>>();
   for (int key = 0; key < 100; ++key) map.insert(key, Tracked(key));
   Tracked::reset();
@@ -204,7 +203,7 @@ TYPED_TEST(WholeMapTest, NoValueIsCopied) {
 }
 
 // Whether a walk waits for a key that is locked and has no value is its own business.
-TYPED_TEST(WholeMapTest, KeysOnlyLockedAreNotVisited) {
+LOCKMAP_TEST_BOTH(WholeMapTest, KeysOnlyLockedAreNotVisited) {
   auto map = make_map<typename TestFixture::IntMap>();
   TestFixture::fill(map, 3);
   std::future<std::map<int, int>> seen;
@@ -222,7 +221,7 @@ TYPED_TEST(WholeMapTest, KeysOnlyLockedAreNotVisited) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(WholeMapTest, ForEachWaitsForAHeldKey) {
+LOCKMAP_TEST_BOTH(WholeMapTest, ForEachWaitsForAHeldKey) {
   auto map = make_map<typename TestFixture::IntMap>();
   TestFixture::fill(map, 20);
   std::map<int, int> seen;
@@ -234,7 +233,7 @@ TYPED_TEST(WholeMapTest, ForEachWaitsForAHeldKey) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(WholeMapTest, RetainWaitsForAHeldKey) {
+LOCKMAP_TEST_BOTH(WholeMapTest, RetainWaitsForAHeldKey) {
   auto map = make_map<typename TestFixture::IntMap>();
   TestFixture::fill(map, 20);
   const auto removed = test::expect_waits(
@@ -246,7 +245,7 @@ TYPED_TEST(WholeMapTest, RetainWaitsForAHeldKey) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(WholeMapTest, ClearWaitsForAHeldKey) {
+LOCKMAP_TEST_BOTH(WholeMapTest, ClearWaitsForAHeldKey) {
   auto map = make_map<typename TestFixture::IntMap>();
   TestFixture::fill(map, 20);
   test::expect_waits(
@@ -259,7 +258,7 @@ TYPED_TEST(WholeMapTest, ClearWaitsForAHeldKey) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(WholeMapTest, KeyRemovedByItsHolderIsNotVisited) {
+LOCKMAP_TEST_BOTH(WholeMapTest, KeyRemovedByItsHolderIsNotVisited) {
   auto map = make_map<typename TestFixture::IntMap>();
   TestFixture::fill(map, 20);
   std::map<int, int> seen;
@@ -270,7 +269,7 @@ TYPED_TEST(WholeMapTest, KeyRemovedByItsHolderIsNotVisited) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(WholeMapTest, ForEachEndsThoughItsCallbackInserts) {
+LOCKMAP_TEST_BOTH(WholeMapTest, ForEachEndsThoughItsCallbackInserts) {
   for (std::size_t shards : {1u, 3u}) {
     auto map = make_map<typename TestFixture::IntMap>(shards);
     TestFixture::fill(map, 10);
@@ -283,7 +282,7 @@ TYPED_TEST(WholeMapTest, ForEachEndsThoughItsCallbackInserts) {
   }
 }
 
-TYPED_TEST(WholeMapTest, RetainEndsThoughItsCallbackInserts) {
+LOCKMAP_TEST_BOTH(WholeMapTest, RetainEndsThoughItsCallbackInserts) {
   for (std::size_t shards : {1u, 3u}) {
     auto map = make_map<typename TestFixture::IntMap>(shards);
     TestFixture::fill(map, 10);
@@ -302,7 +301,7 @@ TYPED_TEST(WholeMapTest, RetainEndsThoughItsCallbackInserts) {
   }
 }
 
-TYPED_TEST(WholeMapTest, CallbackMayRemoveOtherKeys) {
+LOCKMAP_TEST_BOTH(WholeMapTest, CallbackMayRemoveOtherKeys) {
   for (std::size_t shards : {1u, 3u}) {
     auto map = make_map<typename TestFixture::IntMap>(shards);
     TestFixture::fill(map, 100);
@@ -317,7 +316,7 @@ TYPED_TEST(WholeMapTest, CallbackMayRemoveOtherKeys) {
   }
 }
 
-TYPED_TEST(WholeMapTest, KeysThatStayAreVisitedOnceUnderChange) {
+LOCKMAP_TEST_BOTH(WholeMapTest, KeysThatStayAreVisitedOnceUnderChange) {
   constexpr int stable = 200;
   auto map = make_map<typename TestFixture::IntMap>();
   TestFixture::fill(map, stable);
@@ -343,7 +342,7 @@ TYPED_TEST(WholeMapTest, KeysThatStayAreVisitedOnceUnderChange) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(WholeMapTest, ConcurrentRetainsRemoveEachKeyOnce) {
+LOCKMAP_TEST_BOTH(WholeMapTest, ConcurrentRetainsRemoveEachKeyOnce) {
   auto map = make_map<typename TestFixture::IntMap>();
   TestFixture::fill(map, 1000);
   std::atomic<std::size_t> removed = 0;
@@ -354,7 +353,7 @@ TYPED_TEST(WholeMapTest, ConcurrentRetainsRemoveEachKeyOnce) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(WholeMapTest, SizeFollowsEveryChange) {
+LOCKMAP_TEST_BOTH(WholeMapTest, SizeFollowsEveryChange) {
   auto map = make_map<typename TestFixture::IntMap>();
   std::size_t expected = 0;
   for (int key = 0; key < 300; ++key) {

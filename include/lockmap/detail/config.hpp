@@ -23,8 +23,10 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
 #define LOCKMAP_NOINLINE __declspec(noinline)
+#define LOCKMAP_ALWAYS_INLINE __forceinline
 #else
 #define LOCKMAP_NOINLINE __attribute__((noinline))
+#define LOCKMAP_ALWAYS_INLINE inline __attribute__((always_inline))
 #endif
 
 // For what must exist once in a process: shared libraries that are built with hidden visibility

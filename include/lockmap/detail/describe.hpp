@@ -21,6 +21,16 @@ template <class T>
   }
 }
 
+// For what must not throw: without memory, no text.
+template <class T>
+[[nodiscard]] std::string describe_noexcept(const T& value) noexcept {
+  try {
+    return describe(value);
+  } catch (...) {
+    return {};
+  }
+}
+
 }  // namespace lockmap::detail
 
 #endif  // LOCKMAP_DETAIL_DESCRIBE_HPP

@@ -12,44 +12,62 @@
 #include <utility>
 
 #include "lockmap/detail/config.hpp"
+#include "lockmap/detail/construct.hpp"
 #include "lockmap/detail/state_word.hpp"
 
 namespace lockmap::detail {
 
-// What makes a value when it is called.
-template <class F, class Value>
-concept MakerOf = std::is_invocable_r_v<Value, F>;
+// A value that is copied and replaced under the shard mutex (I6) rather than under its key's lock.
+template <class Value>
+inline constexpr bool copied_in_place =
+    sizeof(Value) <= 64 &&
+    std::conjunction_v<std::is_trivially_copyable<Value>, std::is_copy_constructible<Value>>;
+
+// The state word of a node that is in no table and whose memory is not free yet.
+inline constexpr State unlinked_state{State::waking_bit};
 
 // A node lives as long as the slab that it is part of. Its key lives while the node is in use, its
-// value while the key has one; both are made and ended by hand. `Links` is what the map's order
-// keeps in each node, a base class so that an order that keeps nothing takes no room.
+// value while the key has one. `Links` is the eviction policy's part of each node, a base class so
+// that a policy that keeps nothing takes no room.
 template <class Key, class Value, class Links>
 struct Node : Links {
-  // The unions begin without a member, and whoever ends the node's use ends the members.
+  // Both unions start inactive; the owner constructs and destroys the members.
   Node() noexcept {}
   ~Node() {}
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  // True if ending this node's use runs no user code and may happen under the shard mutex (I6).
-  static constexpr bool trivially_ended =
+  // Destroying key and value runs no user code and may happen under the shard mutex (I6).
+  static constexpr bool trivially_destroyed =
       std::is_trivially_destructible_v<Key> && std::is_trivially_destructible_v<Value>;
 
-  template <class... Args>
-  void construct_key(Args&&... args) {
+  template <class Allocator, class... Args>
+  void construct_key(const Allocator& allocator, Args&&... args) {
     unpoison_contents();
-    std::construct_at(std::addressof(key), std::forward<Args>(args)...);
+    detail::construct(std::addressof(key), allocator, std::forward<Args>(args)...);
   }
 
-  template <class... Args>
-  void construct_value(Args&&... args) {
-    std::construct_at(std::addressof(value), std::forward<Args>(args)...);
+  template <class Allocator, class... Args>
+  void construct_value(const Allocator& allocator, Args&&... args) {
+    detail::construct(std::addressof(value), allocator, std::forward<Args>(args)...);
   }
 
   // From what `make()` returns, in place: nothing is moved if it returns a Value.
-  template <class F>
-  void construct_value_from(F&& make) {
-    ::new (static_cast<void*>(std::addressof(value))) Value(std::invoke(std::forward<F>(make)));
+  template <class Allocator, class F>
+  void construct_value_from(const Allocator& allocator, F&& make) {
+    if constexpr (constructed_by_allocator<Value, Allocator>) {
+      construct_value(allocator, std::invoke(std::forward<F>(make)));
+    } else {
+      ::new (static_cast<void*>(std::addressof(value))) Value(std::invoke(std::forward<F>(make)));
+    }
+  }
+
+  // Moves key, value and hash to another node; what is left here is still to be destroyed.
+  void move_contents_to(Node& other) noexcept {
+    other.unpoison_contents();
+    other.hash = hash;
+    std::construct_at(std::addressof(other.key), std::move(key));
+    std::construct_at(std::addressof(other.value), std::move(value));
   }
 
   void destroy_value() noexcept { std::destroy_at(std::addressof(value)); }
@@ -57,10 +75,14 @@ struct Node : Links {
   void destroy_key() noexcept { std::destroy_at(std::addressof(key)); }
 
   // Makes every access to the key and the value an error for AddressSanitizer.
-  void poison_contents() noexcept { poison(std::addressof(key), sizeof(*this) - key_offset()); }
+  void poison_contents() noexcept {
+    detail::poison(std::addressof(key), sizeof(*this) - key_offset());
+  }
 
   // Undoes it, before the node is used again or its memory goes back to the allocator.
-  void unpoison_contents() noexcept { unpoison(std::addressof(key), sizeof(*this) - key_offset()); }
+  void unpoison_contents() noexcept {
+    detail::unpoison(std::addressof(key), sizeof(*this) - key_offset());
+  }
 
   StateWord state;
   union {

@@ -4,11 +4,12 @@
 #define LOCKMAP_DETAIL_SHARDED_MAP_HPP
 
 #include <algorithm>
-#include <bit>
+#include <atomic>
 #include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <initializer_list>
 #include <limits>
@@ -17,101 +18,41 @@
 #include <ranges>
 #include <span>
 #include <stdexcept>
-#include <string>
-#include <thread>
 #include <type_traits>
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
+#include "lockmap/batch.hpp"
+#include "lockmap/detail/concepts.hpp"
 #include "lockmap/detail/config.hpp"
+#include "lockmap/detail/deadline.hpp"
 #include "lockmap/detail/describe.hpp"
-#include "lockmap/detail/hash.hpp"
-#include "lockmap/detail/order.hpp"
+#include "lockmap/detail/eviction_policy.hpp"
+#include "lockmap/detail/hashed_key.hpp"
+#include "lockmap/detail/hold.hpp"
+#include "lockmap/detail/load_waiter.hpp"
+#include "lockmap/detail/registry.hpp"
 #include "lockmap/detail/shard.hpp"
-#include "lockmap/detail/waiter.hpp"
+#include "lockmap/detail/shard_array.hpp"
+#include "lockmap/detail/victim_queue.hpp"
 #include "lockmap/entry.hpp"
+#include "lockmap/options.hpp"
 
-namespace lockmap {
+namespace lockmap::detail {
 
-// No bound.
-inline constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
-
-namespace detail {
-
-// So many shards that two threads seldom meet in one, and no fewer where there are few processors:
-// an empty shard costs less than a wait.
-[[nodiscard]] inline std::size_t default_shard_count() {
-  const std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
-  return std::clamp<std::size_t>(std::bit_ceil(threads * 16), 64, 1024);
-}
-
-// A fixed number of shards. They come from std::allocator, which aligns them as they want; nodes
-// and tables come from the user's.
-template <class Shard>
-class ShardArray {
- public:
-  template <class... Args>
-  explicit ShardArray(std::size_t count, const Args&... args) : capacity_(checked(count)) {
-    shards_ = std::allocator<Shard>().allocate(capacity_);
-    try {
-      for (; size_ < capacity_; ++size_) std::construct_at(shards_ + size_, args...);
-    } catch (...) {
-      release();
-      throw;
-    }
-  }
-  ShardArray(const ShardArray&) = delete;
-  ShardArray& operator=(const ShardArray&) = delete;
-  ~ShardArray() { release(); }
-
-  [[nodiscard]] std::span<Shard> get() const noexcept { return {shards_, size_}; }
-
- private:
-  static std::size_t checked(std::size_t count) {
-    if (count > max_shards ||
-        count >
-            static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(Shard)) {
-      throw std::length_error("lockmap: shard_count is too large: " + describe(count));
-    }
-    return count;
-  }
-
-  void release() noexcept {
-    std::destroy_n(shards_, size_);
-    std::allocator<Shard>().deallocate(shards_, capacity_);
-  }
-
-  std::size_t capacity_;
-  std::size_t size_ = 0;
-  Shard* shards_ = nullptr;
-};
-
-// What `batch_lock` takes: anything that a key can be constructed from, many times.
-template <class Range, class Key>
-concept RangeOf = std::ranges::input_range<Range> &&
-    std::constructible_from<Key, std::ranges::range_reference_t<Range>>;
-
-// What `for_each` and `retain` take.
-template <class F, class Key, class Value>
-concept VisitorOf = std::invocable<F&, const Key&, const Value&>;
-template <class F, class Key, class Value>
-concept FilterOf = std::predicate<F&, const Key&, Value&>;
-
-// What the two maps offer is documented there: lock_map.hpp, lru_lock_map.hpp. How keys are locked:
-// shard.hpp.
-template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Order>
+// How keys are locked: key_lock.hpp.
+template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Policy>
 class ShardedMap {
   static_assert(std::is_object_v<Key> && std::same_as<Key, std::remove_cv_t<Key>>,
                 "lockmap: Key must be an object type without const or volatile");
   static_assert(std::is_object_v<Value> && std::same_as<Value, std::remove_cv_t<Value>>,
                 "lockmap: Value must be an object type without const or volatile");
   static_assert(std::move_constructible<Key>, "lockmap: Key must be movable");
-  static_assert(std::move_constructible<Value>, "lockmap: Value must be movable");
   static_assert(HashedAndCompared<Key, Key, Hash, KeyEqual>,
                 "lockmap: Hash must hash a const Key and KeyEqual compare two");
 
  protected:
-  using Shard = detail::Shard<Key, Value, KeyEqual, Allocator, Order>;
+  using Shard = detail::Shard<Key, Value, KeyEqual, Allocator, Policy>;
 
  public:
   using key_type = Key;
@@ -121,239 +62,415 @@ class ShardedMap {
   using key_equal = KeyEqual;
   using allocator_type = Allocator;
   using Entry = lockmap::Entry<Shard>;
-  using Batch = lockmap::Batch<Shard, Hash, KeyEqual>;
+  using Batch = lockmap::Batch<Entry, KeyTraits<Key, Hash, KeyEqual, Allocator>>;
 
   ShardedMap(const ShardedMap&) = delete;
   ShardedMap& operator=(const ShardedMap&) = delete;
 
   // -- One key -----------------------------------------------------------------------------------
 
+  /// A copy of the key's value; empty if it has none. Waits while another owner holds the key.
+  /// Deadlock: this thread holds the key, or is part of a cycle of owners that wait for each other's
+  /// keys. Throws what the copy throws. Constant time; a value that is trivially copyable and at most
+  /// 64 bytes is copied under an internal lock, any other under its key's lock.
   template <LookupKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] std::optional<Value> get(const Q& key) const {
     return copy_of<Touch::lookup>(key);
   }
 
+  /// Whether the key has a value. Waits, and throws, as `get` does, but copies nothing. Constant
+  /// time.
   template <LookupKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] bool contains(const Q& key) const {
-    const auto probe = keys_.probe(key);
-    Shard& shard = shard_of(probe.hash);
-    if constexpr (!Order::changes_on(Touch::lookup)) {
-      const ReadSection section(shard);
-      const Node* const node = shard.find(section, probe);
-      if (node == nullptr) return false;
-      if (!Shard::is_pinned(*node)) return true;  // has a value, then (I4)
-    } else {
-      Section section(shard);
-      Node* const node = shard.find(section, probe);
-      if (node == nullptr) {
-        shard.miss(section, Touch::lookup);
-        return false;
-      }
-      if (!Shard::is_pinned(*node)) {
-        shard.touch(section, *node, Touch::lookup, true);
-        return true;
-      }
+    const auto hashed = keys_.hashed(key);
+    Shard& shard = shards_.of(hashed.hash);
+    bool found = false;
+    if (!look<Touch::lookup>(shard, hashed, [&found](const Node& /*node*/) { found = true; })) {
+      const std::optional<Entry> entry = lock_existing(shard, hashed, Touch::lookup);
+      found = entry.has_value() && entry->has_value();
     }
-    const std::optional<Entry> entry = lock_existing(shard, probe, Touch::lookup);
-    return entry.has_value() && entry->has_value();
+    return found;
   }
 
+  /// Stores the value, and returns the previous one (what std calls insert_or_assign). Waits while
+  /// another owner holds the key. Deadlock: as `get`. Throws what moves and the allocator throw; then
+  /// the key has its previous value, or none as before. Amortised constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
-  std::optional<Value> insert(Q&& key, Value value) {
-    auto probe = keys_.probe(std::forward<Q>(key));
-    Shard& shard = shard_of(probe.hash);
-    Section section(shard);
-    const Found found = find_or_make(shard, section, probe, std::forward<Q>(key));
-    if (found.made) {
-      store_first(shard, section, *found.node, std::move(value));
-      return std::nullopt;
-    }
-    if constexpr (copied_in_place<Value>) {
-      if (!Shard::is_pinned(*found.node)) {
-        std::optional<Value> previous(found.node->value);
-        found.node->construct_value(value);
-        shard.touch(section, *found.node, Touch::use, true);
-        return previous;
+  LOCKMAP_ALWAYS_INLINE std::optional<Value> insert(Q&& key, Value value) {
+    return with_node(std::forward<Q>(key), [&](Section& section, Found found) {
+      if (found.made) {
+        store_first(section, *found.node, std::move(value));
+        return std::optional<Value>();
       }
-    }
-    Entry entry = lock(shard, section, found, Touch::use);
-    entry.keep_ = true;
-    return entry.insert(std::move(value));
+      if constexpr (copied_in_place<Value>) {
+        if (section.may_read(*found.node)) {
+          std::optional<Value> previous(std::as_const(found.node->value));
+          std::construct_at(std::addressof(found.node->value), std::as_const(value));
+          section.touch(*found.node, Touch::use, true);
+          return previous;
+        }
+      }
+      return locked_insert(section.hand_over(), found, std::move(value));
+    });
   }
 
+  /// Stores the value if the key has none, and says whether it did (what std calls insert). Waits,
+  /// and throws, as `insert` does. Amortised constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   bool try_insert(Q&& key, Value value) {
-    auto probe = keys_.probe(std::forward<Q>(key));
-    Shard& shard = shard_of(probe.hash);
-    Section section(shard);
-    const Found found = find_or_make(shard, section, probe, std::forward<Q>(key));
-    if (found.made) {
-      store_first(shard, section, *found.node, std::move(value));
+    return with_node(std::forward<Q>(key), [&](Section& section, Found found) {
+      if (found.made) {
+        store_first(section, *found.node, std::move(value));
+        return true;
+      }
+      if (section.may_read(*found.node)) {
+        section.touch(*found.node, Touch::use, true);
+        return false;
+      }
+      Entry entry = lock(section, found, Touch::use);
+      if (entry.has_value()) return false;
+      entry.eviction_ = Eviction::others;
+      entry.construct(std::move(value));
       return true;
-    }
-    if (!Shard::is_pinned(*found.node)) {  // has a value, then (I4)
-      shard.touch(section, *found.node, Touch::use, true);
-      return false;
-    }
-    Entry entry = lock(shard, section, found, Touch::use);
-    if (entry.has_value()) return false;
-    entry.keep_ = true;
-    entry.construct(std::move(value));
-    return true;
+    });
   }
 
+  /// Removes the key, and returns its value; empty if it had none. Waits while another owner holds
+  /// the key. Deadlock: as `get`. Throws what the value's move throws; then it is still there.
+  /// Constant time.
   template <LookupKey<Key, Hash, KeyEqual> Q = Key>
   std::optional<Value> remove(const Q& key) {
-    const auto probe = keys_.probe(key);
-    Shard& shard = shard_of(probe.hash);
+    const auto hashed = keys_.hashed(key);
+    Shard& shard = shards_.of(hashed.hash);
     Section section(shard);
-    const auto position = shard.find_position(section, probe);
-    if (position == shard.absent()) return std::nullopt;
+    const auto position = section.find_position(hashed);
+    if (position == section.absent()) return std::nullopt;
     Node& node = **position;
     if constexpr (std::is_nothrow_move_constructible_v<Value>) {
-      if (!Shard::is_pinned(node)) {
-        shard.unlink(section, position);
-        if constexpr (copied_in_place<Value> && Node::trivially_ended) {
-          std::optional<Value> removed(node.value);
-          shard.recycle(section, &node);
+      if (section.may_read(node)) {
+        section.unlink(position);
+        if constexpr (copied_in_place<Value> && Node::trivially_destroyed) {
+          std::optional<Value> removed(std::as_const(node.value));
+          section.free(node);
           return removed;
         } else {
           section.leave();
           std::optional<Value> removed(std::move(node.value));
-          shard.end_nodes(&node);
+          shard.destroy_nodes(&node);
           return removed;
         }
       }
     }
-    return lock(shard, section, {&node}, Touch::quiet).remove();
+    return lock(section, {&node}, Touch::quiet).remove();
   }
 
+  /// The exclusive guard of the key, present or not. Waits while another owner holds the key.
+  /// Deadlock: as `get`. Throws what the allocator and the key's constructor throw. Amortised
+  /// constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] Entry entry(Q&& key) {
-    auto probe = keys_.probe(std::forward<Q>(key));
-    Shard& shard = shard_of(probe.hash);
-    Section section(shard);
-    const Found found = find_or_make(shard, section, probe, std::forward<Q>(key));
-    return lock(shard, section, found, Touch::use);
+    return with_node(std::forward<Q>(key), [](Section& section, Found found) {
+      return lock(section, found, Touch::use);
+    });
   }
 
+  /// `entry` without waiting: empty if the key is held, by this thread or another. Throws what the
+  /// allocator and the key's constructor throw, and never for a deadlock. Amortised constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] std::optional<Entry> try_entry(Q&& key) {
     return lock_entry(std::forward<Q>(key), Immediately{});
   }
 
+  /// `entry` with a limit to the wait: empty if the key was held for all that time. A limit of zero
+  /// or less makes it `try_entry`; a huge one makes it `entry`. Deadlock: as `entry`, reported at
+  /// once. Throws, and takes time, as `entry` does.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key, class Rep, class Period>
   [[nodiscard]] std::optional<Entry> try_entry_for(
       Q&& key, const std::chrono::duration<Rep, Period>& limit) {
-    using Clock = std::chrono::steady_clock;
-    // Compared as doubles: in any integer type, a huge limit would overflow.
-    const std::chrono::duration<double> seconds(limit);
-    if (!(seconds.count() > 0)) return try_entry(std::forward<Q>(key));
-    if (seconds > std::chrono::hours(24 * 365)) {
-      return lock_entry(std::forward<Q>(key), NoDeadline{});
-    }
-    return try_entry_until(std::forward<Q>(key),
-                           Clock::now() + std::chrono::ceil<Clock::duration>(limit));
+    return with_deadline(
+        limit, [&](const auto& deadline) { return lock_entry(std::forward<Q>(key), deadline); });
   }
 
+  /// `entry` until a time: empty if the key was held until then. A time in the past makes it
+  /// `try_entry`. Any clock whose now() does not throw will do. Deadlock: as `entry`, reported at
+  /// once. Throws, and takes time, as `entry` does.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key, class Clock, class Duration>
   [[nodiscard]] std::optional<Entry> try_entry_until(
       Q&& key, const std::chrono::time_point<Clock, Duration>& time) {
     return lock_entry(std::forward<Q>(key), Deadline<Clock, Duration>{time});
   }
 
+  /// The exclusive guard of a key that has a value; empty, and nothing is made, if it has none.
+  /// Waits, and throws, as `entry` does. Constant time.
+  template <LookupKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] std::optional<Entry> find_entry(const Q& key) {
+    const auto hashed = keys_.hashed(key);
+    std::optional<Entry> entry = lock_existing(shards_.of(hashed.hash), hashed, Touch::use);
+    if (entry.has_value() && !entry->has_value()) entry.reset();
+    return entry;
+  }
+
+  /// A copy of the key's value. If there is none, calls `make()` under the key's lock and stores
+  /// what it returns; other callers wait for the result instead of calling theirs. Waits while
+  /// another owner holds the key. Deadlock: as `get`, also if `make` asks for the key. If `make`
+  /// throws, the exception goes to its caller, nothing is stored, and the next waiter calls its own.
+  /// If the copy throws, the value stays stored. Amortised constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key, MakerOf<Value> F>
   Value get_or_insert_with(Q&& key, F&& make) {
-    static_assert(std::copy_constructible<Value>,
-                  "lockmap: get_or_insert_with returns a copy, so Value must be copyable");
-    auto probe = keys_.probe(std::forward<Q>(key));
-    Shard& shard = shard_of(probe.hash);
-    Section section(shard);
-    const Found found = find_or_make(shard, section, probe, std::forward<Q>(key));
-    if constexpr (copied_in_place<Value>) {
-      if (!found.made && !Shard::is_pinned(*found.node)) {
-        shard.touch(section, *found.node, Touch::lookup, true);
-        return found.node->value;
-      }
-    }
-    Entry entry = lock(shard, section, found, Touch::lookup);
-    entry.keep_ = true;
-    return entry.or_insert_with(std::forward<F>(make));
+    return get_or_make(std::forward<Q>(key), std::forward<F>(make), nullptr);
+  }
+
+  /// The same, but a caller that waited for a `make` that threw gets its exception, and does not
+  /// try itself.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key, MakerOf<Value> F>
+  Value get_or_insert_with(Q&& key, F&& make, ShareFailure /*share_failure*/) {
+    std::optional<SharedLoad> load;
+    return get_or_make(std::forward<Q>(key), std::forward<F>(make), &load);
+  }
+
+  // -- Constants as keys -------------------------------------------------------------------------
+  //
+  // For a literal of another type than the key's, such as 1 where keys are unsigned.
+
+  [[nodiscard]] std::optional<Value> get(
+      Constant<Key> key) const requires std::is_arithmetic_v<Key> {
+    return get(key.key);
+  }
+  [[nodiscard]] bool contains(Constant<Key> key) const requires std::is_arithmetic_v<Key> {
+    return contains(key.key);
+  }
+  std::optional<Value> insert(Constant<Key> key, Value value) requires std::is_arithmetic_v<Key> {
+    return insert(key.key, std::move(value));
+  }
+  bool try_insert(Constant<Key> key, Value value) requires std::is_arithmetic_v<Key> {
+    return try_insert(key.key, std::move(value));
+  }
+  std::optional<Value> remove(Constant<Key> key) requires std::is_arithmetic_v<Key> {
+    return remove(key.key);
+  }
+  [[nodiscard]] Entry entry(Constant<Key> key) requires std::is_arithmetic_v<Key> {
+    return entry(key.key);
+  }
+  [[nodiscard]] std::optional<Entry> try_entry(
+      Constant<Key> key) requires std::is_arithmetic_v<Key> {
+    return try_entry(key.key);
+  }
+  [[nodiscard]] std::optional<Entry> find_entry(
+      Constant<Key> key) requires std::is_arithmetic_v<Key> {
+    return find_entry(key.key);
+  }
+  template <class Rep, class Period>
+  [[nodiscard]] std::optional<Entry> try_entry_for(
+      Constant<Key> key,
+      const std::chrono::duration<Rep, Period>& limit) requires std::is_arithmetic_v<Key> {
+    return try_entry_for(key.key, limit);
+  }
+  template <class Clock, class Duration>
+  [[nodiscard]] std::optional<Entry> try_entry_until(
+      Constant<Key> key,
+      const std::chrono::time_point<Clock, Duration>& time) requires std::is_arithmetic_v<Key> {
+    return try_entry_until(key.key, time);
+  }
+  template <MakerOf<Value> F, class... Option>
+  Value get_or_insert_with(Constant<Key> key, F&& make,
+                           Option... option) requires std::is_arithmetic_v<Key> {
+    return get_or_insert_with(key.key, std::forward<F>(make), option...);
   }
 
   // -- Several keys ------------------------------------------------------------------------------
 
+  /// The guards of all the keys, without duplicates, taken in sorted order, so that batches do not
+  /// deadlock with each other. Keys are sorted by `less`, which must order any two keys that KeyEqual
+  /// tells apart, the same way in every batch. Waits while another owner holds one of the keys.
+  /// Deadlock: if this thread holds one of the keys, or holds another key and becomes part of a
+  /// cycle. Throws what moving, comparing and storing keys throws; then no key of the batch is held.
+  /// O(n log n) for n keys.
   template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(Range&& keys, Less less = {}) {
     Batch batch(keys_);
     (void)lock_batch(batch, std::forward<Range>(keys), less, NoDeadline{});
     return batch;
   }
+  template <MakesKey<Key> T, class Less = std::less<>>
+  [[nodiscard]] Batch batch_lock(std::initializer_list<T> keys, Less less = {}) {
+    return batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
+  }
   template <class Less = std::less<>>
-  [[nodiscard]] Batch batch_lock(std::initializer_list<Key> keys, Less less = {}) {
-    return batch_lock<const std::initializer_list<Key>&>(keys, std::move(less));
+  [[nodiscard]] Batch batch_lock(std::initializer_list<AnyKey<Key>> keys, Less less = {}) {
+    return batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
   }
 
+  /// `batch_lock` without waiting: all of the keys or, if one is held, none. Throws as `batch_lock`
+  /// does, but never for a deadlock. O(n log n) for n keys.
   template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock(Range&& keys, Less less = {}) {
-    std::optional<Batch> batch(Batch{keys_});
-    if (!lock_batch(*batch, std::forward<Range>(keys), less, Immediately{})) batch.reset();
-    return batch;
+    static_assert(!IsDuration<Less>,
+                  "lockmap: try_batch_lock does not wait; with a time limit, it is "
+                  "try_batch_lock_for");
+    if constexpr (!IsDuration<Less>) {
+      return lock_batch(std::forward<Range>(keys), less, Immediately{});
+    } else {
+      return std::nullopt;
+    }
+  }
+  template <MakesKey<Key> T, class Less = std::less<>>
+  [[nodiscard]] std::optional<Batch> try_batch_lock(std::initializer_list<T> keys, Less less = {}) {
+    return try_batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
   }
   template <class Less = std::less<>>
-  [[nodiscard]] std::optional<Batch> try_batch_lock(std::initializer_list<Key> keys,
+  [[nodiscard]] std::optional<Batch> try_batch_lock(std::initializer_list<AnyKey<Key>> keys,
                                                     Less less = {}) {
-    return try_batch_lock<const std::initializer_list<Key>&>(keys, std::move(less));
+    return try_batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
+  }
+
+  /// `batch_lock` with a limit to the wait for all keys together: all of them or, if they could not
+  /// be had in that time, none. Deadlock: as `batch_lock`, reported at once. Throws, and takes time,
+  /// as `batch_lock` does.
+  template <RangeOf<Key> Range, class Rep, class Period, class Less = std::less<>>
+  [[nodiscard]] std::optional<Batch> try_batch_lock_for(
+      Range&& keys, const std::chrono::duration<Rep, Period>& limit, Less less = {}) {
+    return with_deadline(limit, [&](const auto& deadline) {
+      return lock_batch(std::forward<Range>(keys), less, deadline);
+    });
+  }
+  template <MakesKey<Key> T, class Rep, class Period, class Less = std::less<>>
+  [[nodiscard]] std::optional<Batch> try_batch_lock_for(
+      std::initializer_list<T> keys, const std::chrono::duration<Rep, Period>& limit,
+      Less less = {}) {
+    return try_batch_lock_for(std::span(keys.begin(), keys.size()), limit, std::move(less));
+  }
+  template <class Rep, class Period, class Less = std::less<>>
+  [[nodiscard]] std::optional<Batch> try_batch_lock_for(
+      std::initializer_list<AnyKey<Key>> keys, const std::chrono::duration<Rep, Period>& limit,
+      Less less = {}) {
+    return try_batch_lock_for(std::span(keys.begin(), keys.size()), limit, std::move(less));
+  }
+
+  /// `batch_lock` until a time: all of the keys or, if they could not be had until then, none.
+  /// Deadlock: as `batch_lock`, reported at once. Throws, and takes time, as `batch_lock` does.
+  template <RangeOf<Key> Range, class Clock, class Duration, class Less = std::less<>>
+  [[nodiscard]] std::optional<Batch> try_batch_lock_until(
+      Range&& keys, const std::chrono::time_point<Clock, Duration>& time, Less less = {}) {
+    return lock_batch(std::forward<Range>(keys), less, Deadline<Clock, Duration>{time});
+  }
+  template <MakesKey<Key> T, class Clock, class Duration, class Less = std::less<>>
+  [[nodiscard]] std::optional<Batch> try_batch_lock_until(
+      std::initializer_list<T> keys, const std::chrono::time_point<Clock, Duration>& time,
+      Less less = {}) {
+    return try_batch_lock_until(std::span(keys.begin(), keys.size()), time, std::move(less));
+  }
+  template <class Clock, class Duration, class Less = std::less<>>
+  [[nodiscard]] std::optional<Batch> try_batch_lock_until(
+      std::initializer_list<AnyKey<Key>> keys, const std::chrono::time_point<Clock, Duration>& time,
+      Less less = {}) {
+    return try_batch_lock_until(std::span(keys.begin(), keys.size()), time, std::move(less));
   }
 
   // -- All keys ----------------------------------------------------------------------------------
 
+  /// Calls `f(const Key&, const Value&)` for every value, holding its key, in no particular order,
+  /// until `f` returns a bool that is false. Visits every key that is there for the whole call once;
+  /// keys that come or go meanwhile may be visited or not, so it is no snapshot: to see several keys
+  /// at one moment, lock them together. Waits while another owner holds the key that it has come to.
+  /// Deadlock: if it comes to a key that this thread holds; then the keys before it have been
+  /// visited. Throws what `f` throws. Linear in the keys.
   template <VisitorOf<Key, Value> F>
   void for_each(F f) const {
-    visit_all([&f](Entry& entry) { std::invoke(f, entry.key(), std::as_const(*entry)); });
+    (void)visit_all(NoDeadline{},
+                    [&f](Entry& entry) { return proceed(f, entry.key(), std::as_const(*entry)); });
   }
 
+  /// `for_each` that passes over the keys that are held, by others or by this thread, and returns how
+  /// many those were. Waits for nothing. Throws what `f` throws. Linear in the keys.
+  template <VisitorOf<Key, Value> F>
+  size_type try_for_each(F f) const {
+    return visit_all(Immediately{},
+                     [&f](Entry& entry) { return proceed(f, entry.key(), std::as_const(*entry)); });
+  }
+
+  /// Calls `f(const Key&, Value&)` for every value as `for_each` does, removes those for which it
+  /// returns false, and returns how many. Waits, throws, and takes time, as `for_each` does; what
+  /// was removed before stays removed.
   template <FilterOf<Key, Value> F>
   size_type retain(F f) {
     size_type removed = 0;
-    visit_all([&](Entry& entry) {
-      if (std::invoke(f, entry.key(), *entry)) return;
-      entry.reset();
-      ++removed;
-    });
+    (void)visit_all(NoDeadline{}, removal(f, removed));
     return removed;
   }
 
+  /// `retain` that passes over the keys that are held, by others or by this thread. Returns how many
+  /// values it removed, and how many keys it passed over. Waits for nothing. Throws what `f` throws;
+  /// what was removed before stays removed. Linear in the keys.
+  template <FilterOf<Key, Value> F>
+  std::pair<size_type, size_type> try_retain(F f) {
+    size_type removed = 0;
+    const size_type passed_over = visit_all(Immediately{}, removal(f, removed));
+    return {removed, passed_over};
+  }
+
+  /// Removes every value, and gives back the memory of shards that are then without keys. Waits,
+  /// throws, and takes time, as `for_each` does; what was removed before stays removed.
   void clear() {
-    visit_all([](Entry& entry) { entry.reset(); });
+    (void)visit_all(NoDeadline{}, [](Entry& entry) {
+      entry.reset();
+      return true;
+    });
     for (Shard& shard : shards()) {
       Section section(shard);
-      shard.release_memory_if_empty(section);
+      if (!section.has_nodes()) section.shrink_to_fit();
     }
   }
 
-  [[nodiscard]] size_type size() const noexcept {
-    std::uint64_t size = 0;
-    for (const Shard& shard : shards()) size += shard.size();
-    return static_cast<size_type>(size);
+  /// Gives back the memory that the keys do not need, also what `initial_capacity` has reserved.
+  /// Without it, a shard gives room back by itself when its keys take less than a quarter of it.
+  /// Waits for nothing. Keys and values whose moves may throw stay where they are, and so do keys
+  /// that are held. Linear in the keys.
+  void shrink_to_fit() {
+    for (Shard& shard : shards()) {
+      Section section(shard);
+      section.shrink_to_fit();
+    }
   }
 
-  [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+  /// The number of keys that have a value, also of those that are held; not of keys that are only
+  /// locked. Never waits. A number that was true at a moment of the call; if other threads store and
+  /// remove without a pause, the sum of what was true of each shard. Linear in `shard_count()`.
+  [[nodiscard]] size_type size() const noexcept {
+    Total total = count();
+    for (int i = 0; i < most_counts; ++i) {
+      const Total again = count();
+      if (again.changes == total.changes) break;
+      total = again;
+    }
+    return total.values;
+  }
 
+  /// Whether no key has a value, at a moment of the call. Otherwise as `size`.
+  [[nodiscard]] bool empty() const noexcept {
+    for (;;) {
+      const Total total = count();
+      if (total.values != 0) return false;  // true of one shard at least, at the time of the look
+      if (count().changes == total.changes) return true;
+    }
+  }
+
+  /// The number of shards. Never waits. Constant time.
   [[nodiscard]] size_type shard_count() const noexcept { return shards().size(); }
 
  protected:
   using Node = typename Shard::Node;
   using Section = typename Shard::Section;
   using ReadSection = typename Shard::ReadSection;
-  using Lock = typename Shard::Lock;
+  using Hold = detail::Hold<Node>;
   using Found = typename Shard::Found;
 
   ShardedMap(std::size_t shard_count, std::size_t initial_capacity, Hash hash, KeyEqual equal,
              const Allocator& allocator)
-      : keys_{std::move(hash), std::move(equal)}, shards_(shard_count, keys_.equal, allocator) {
-    if (initial_capacity >
-        static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / (2 * sizeof(Node))) {
+      : keys_{std::move(hash), std::move(equal), allocator},
+        shards_(shard_count, ThisModule::registry(), keys_.equal, allocator) {
+    constexpr std::size_t most =
+        static_cast<std::size_t>((std::numeric_limits<std::ptrdiff_t>::max)()) / (2 * sizeof(Node));
+    if (initial_capacity > most) {
       throw std::length_error("lockmap: initial_capacity is too large: " +
                               describe(initial_capacity));
     }
@@ -367,53 +484,66 @@ class ShardedMap {
 
   ~ShardedMap() = default;
 
-  // For the destructors of the maps: ends all values while the whole map can still be used. (A
+  // For the destructors of the maps: destroys all values while the whole map can still be used. (A
   // value whose destructor uses the map may store values there; then there is another round.)
-  void end_all_values() noexcept {
+  void destroy_all_values() noexcept {
     for (const Shard& shard : shards()) shard.assert_unused();
-    if constexpr (!Node::trivially_ended) {
+    if constexpr (!Node::trivially_destroyed) {
       bool again = true;
       while (again) {
         again = false;
-        for (Shard& shard : shards()) again = shard.end_all_nodes() || again;
+        for (Shard& shard : shards()) again = shard.destroy_all_nodes() || again;
       }
     }
   }
 
-  [[nodiscard]] std::span<Shard> shards() const noexcept { return shards_.get(); }
+  [[nodiscard]] std::span<Shard> shards() const noexcept { return shards_.all(); }
 
   template <Touch touch, class Q>
   [[nodiscard]] std::optional<Value> copy_of(const Q& key) const {
     static_assert(std::copy_constructible<Value>,
                   "lockmap: get returns a copy, so Value must be copyable; use entry instead");
-    const auto probe = keys_.probe(key);
-    Shard& shard = shard_of(probe.hash);
-    if constexpr (copied_in_place<Value> && !Order::changes_on(touch)) {
-      const ReadSection section(shard);
-      const Node* const node = shard.find(section, probe);
-      if (node == nullptr) return std::nullopt;
-      if (!Shard::is_pinned(*node)) return node->value;
-    } else if constexpr (copied_in_place<Value>) {
-      Section section(shard);
-      Node* const node = shard.find(section, probe);
-      if (node == nullptr) {
-        shard.miss(section, touch);
-        return std::nullopt;
-      }
-      if (!Shard::is_pinned(*node)) {
-        shard.touch(section, *node, touch, true);
-        return node->value;
+    const auto hashed = keys_.hashed(key);
+    Shard& shard = shards_.of(hashed.hash);
+    if constexpr (copied_in_place<Value>) {
+      std::optional<Value> copy;
+      if (look<touch>(shard, hashed, [&copy](const Node& node) { copy.emplace(node.value); })) {
+        return copy;
       }
     }
-    return locked_copy(shard, probe, touch);
+    return locked_copy(shard, hashed, touch);
   }
 
-  // Not inlined, so that what is before it is.
+  // Looks into the shard once. False if the key is pinned; else calls `visit(node)`, in a section,
+  // if it has a value.
+  template <Touch touch, class T, class F>
+  [[nodiscard]] static bool look(Shard& shard, const HashedKey<T>& key, const F& visit) {
+    if constexpr (!Policy::changes_on(touch)) {
+      const ReadSection section(shard);
+      const Node* const node = section.find(key);
+      if (node == nullptr) return true;
+      if (!section.may_read(*node)) return false;
+      visit(*node);
+    } else {
+      Section section(shard);
+      Node* const node = section.find(key);
+      if (node == nullptr) {
+        section.policy().on_miss(touch);
+        return true;
+      }
+      if (!section.may_read(*node)) return false;
+      section.touch(*node, touch, true);
+      visit(*node);
+    }
+    return true;
+  }
+
+  // Out of line to keep the fast path inlinable.
   template <class T>
   [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Value> locked_copy(Shard& shard,
-                                                                         const Probe<T>& probe,
+                                                                         const HashedKey<T>& key,
                                                                          Touch touch) {
-    const std::optional<Entry> entry = lock_existing(shard, probe, touch);
+    const std::optional<Entry> entry = lock_existing(shard, key, touch);
     if (!entry.has_value() || !entry->has_value()) return std::nullopt;
     return **entry;
   }
@@ -421,62 +551,64 @@ class ShardedMap {
   // Locks a key if it has a node, waiting as long as it takes.
   template <class T>
   [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Entry> lock_existing(Shard& shard,
-                                                                           const Probe<T>& probe,
+                                                                           const HashedKey<T>& key,
                                                                            Touch touch) {
     Section section(shard);
-    Node* const node = shard.find(section, probe);
+    Node* const node = section.find(key);
     if (node == nullptr) {
-      shard.miss(section, touch);
+      section.policy().on_miss(touch);
       return std::nullopt;
     }
-    return lock(shard, section, {node}, touch);
+    return lock(section, {node}, touch);
   }
 
   // Locks the key of a node, evicts if the node was made for it, and leaves the section in any
   // case: neither the entry nor others of the caller may be released inside. Without a node if the
   // deadline was too early.
   template <class D>
-  [[nodiscard]] static Lock lock_found(Shard& shard, Section& section, Found found, Touch touch,
+  [[nodiscard]] static Hold lock_found(Section& section, Found found, Touch touch,
                                        const D& deadline) {
-    const Lock lock = shard.lock_if_free(section, found, touch);
-    if (lock.node == nullptr) [[unlikely]] {
+    const Hold hold = try_hold(section, found, touch);
+    if (!hold) [[unlikely]] {
       // Never a node that was just made: nobody else knows of it.
-      return shard.lock_key(std::move(section), *found.node, touch, deadline);
+      return hold_contended<Section>(section.hand_over(), *found.node, touch, deadline);
     }
-    if (found.made) shard.shrink(section, found.node);
+    if (found.made) section.shrink(found.node);
     section.leave();
-    return lock;
+    return hold;
   }
 
-  [[nodiscard]] static Entry lock(Shard& shard, Section& section, Found found, Touch touch) {
-    return Entry(shard, lock_found(shard, section, found, touch, NoDeadline{}));
+  [[nodiscard]] static Entry lock(Section& section, Found found, Touch touch) {
+    Shard& shard = section.shard();
+    return Entry(shard, lock_found(section, found, touch, NoDeadline{}));
   }
   template <class D>
-  [[nodiscard]] static std::optional<Entry> lock(Shard& shard, Section& section, Found found,
-                                                 Touch touch, const D& deadline) {
-    const Lock lock = lock_found(shard, section, found, touch, deadline);
-    if (lock.node == nullptr) return std::nullopt;
-    return Entry(shard, lock);
+  [[nodiscard]] static std::optional<Entry> lock(Section& section, Found found, Touch touch,
+                                                 const D& deadline) {
+    Shard& shard = section.shard();
+    const Hold hold = lock_found(section, found, touch, deadline);
+    if (!hold) return std::nullopt;
+    return Entry(shard, hold);
   }
 
   // Moves the least recently used key of the shard that nobody holds or waits for to `popped`, with
   // its value. If a move throws, both are still there.
   static void pop_oldest(Shard& shard,
-                         std::optional<std::pair<Key, Value>>& popped) requires(Order::enabled) {
+                         std::optional<std::pair<Key, Value>>& popped) requires(Policy::enabled) {
     Section section(shard);
-    Node* const node = shard.oldest_unpinned(section);
+    Node* const node = section.oldest_unpinned();
     if (node == nullptr) return;
     if constexpr (std::is_nothrow_move_constructible_v<Key> &&
                   std::is_nothrow_move_constructible_v<Value>) {
-      shard.unlink(section, *node);
+      section.unlink(*node);
       section.leave();
       popped.emplace(std::move(node->key), std::move(node->value));
-      shard.end_nodes(node);
+      shard.destroy_nodes(node);
     } else {
       static_assert(std::copy_constructible<Key>,
                     "lockmap: pop_lru needs a Key and a Value whose moves do not throw, or a Key "
                     "that can be copied");
-      Entry entry = lock(shard, section, {node}, Touch::quiet);
+      Entry entry = lock(section, {node}, Touch::quiet);
       popped.emplace(entry.key(), std::move(*entry));
       entry.reset();
     }
@@ -485,116 +617,256 @@ class ShardedMap {
  private:
   friend struct TestAccess;
 
-  using MapKeys = Keys<Key, Hash, KeyEqual>;
+  using MapKeys = KeyTraits<Key, Hash, KeyEqual, Allocator>;
 
-  [[nodiscard]] Shard& shard_of(std::uint64_t hash) const noexcept {
-    const std::span<Shard> all = shards();
-    return all[shard_index(hash, all.size())];
+  // Hashes a key, finds or makes its node, and returns `f(section, found)`.
+  template <class Q, class F>
+  LOCKMAP_ALWAYS_INLINE decltype(auto) with_node(Q&& key, const F& f) {
+    auto hashed = keys_.hashed(std::forward<Q>(key));
+    Section section(shards_.of(hashed.hash));
+    return f(section,
+             section.find_or_make(hashed, MapKeys::stored_key(hashed, std::forward<Q>(key))));
   }
 
-  // `key` is what `probe` was made from.
-  template <class T, class Q>
-  [[nodiscard]] static Found find_or_make(Shard& shard, Section& section, Probe<T>& probe,
-                                          Q&& key) {
-    return shard.find_or_make(section, probe, MapKeys::stored_key(probe, std::forward<Q>(key)));
+  // Out of line to keep the fast path inlinable.
+  [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Value> locked_insert(
+      typename Section::InTransit in_transit, Found found, Value&& value) {
+    Section section(in_transit);
+    Entry entry = lock(section, found, Touch::use);
+    entry.eviction_ = Eviction::others;
+    return entry.insert(std::move(value));
   }
 
   // Gives a node that was just made its first value, and evicts for it if that succeeds.
-  static void store_first(Shard& shard, Section& section, Node& node, Value&& value) {
-    if constexpr (std::is_nothrow_move_constructible_v<Value>) {
-      shard.store_first(section, node, std::move(value));
-      shard.shrink(section, &node);
+  static void store_first(Section& section, Node& node, Value&& value) {
+    if constexpr (stored_nothrow<Value, Allocator>) {
+      section.store_first(node, std::move(value));
     } else {
-      // What may throw may be a copy, too (I6): under the key's lock. The release evicts: also if
-      // this throws, but the node stays for a thread that waits for the key.
-      const Lock lock = shard.lock_if_free(section, {&node, true}, Touch::use);
-      shard.shrink_on_release(section, node);
+      // A construction that may throw may also be a copy (I6): under the key's lock. The release
+      // evicts: also if this throws, but the node stays for an owner that waits for the key.
+      Shard& shard = section.shard();
+      const Hold hold = try_hold(section, Found{&node, true}, Touch::use);
       section.leave();
-      Entry entry(shard, lock);
-      entry.keep_ = true;
+      Entry entry(shard, hold);
+      entry.eviction_ = Eviction::others_now;
       entry.construct(std::move(value));
     }
   }
 
   template <class Q, class D>
   [[nodiscard]] std::optional<Entry> lock_entry(Q&& key, const D& deadline) {
-    auto probe = keys_.probe(std::forward<Q>(key));
-    Shard& shard = shard_of(probe.hash);
-    Section section(shard);
-    const Found found = find_or_make(shard, section, probe, std::forward<Q>(key));
-    return lock(shard, section, found, Touch::use, deadline);
+    return with_node(std::forward<Q>(key), [&](Section& section, Found found) {
+      return lock(section, found, Touch::use, deadline);
+    });
   }
+
+  // Calls `f(deadline)` for a limit of any kind.
+  template <class Rep, class Period, class F>
+  [[nodiscard]] static auto with_deadline(const std::chrono::duration<Rep, Period>& limit,
+                                          const F& f) {
+    using Clock = std::chrono::steady_clock;
+    // Compared as doubles: in any integer type, a huge limit would overflow.
+    const std::chrono::duration<double> seconds(limit);
+    if (!(seconds.count() > 0)) return f(Immediately{});
+    if (seconds > std::chrono::hours(24 * 365)) return f(NoDeadline{});
+    return f(
+        Deadline<Clock, Clock::duration>{Clock::now() + std::chrono::ceil<Clock::duration>(limit)});
+  }
+
+  // -- Loading -----------------------------------------------------------------------------------
+
+  // A caller that wants the failure of the load that it waits for.
+  class SharedLoad {
+   public:
+    SharedLoad(Section& section, const Node& node) noexcept
+        : shard_(section.shard()), waiter_(node.state) {
+      section.load_waiters().add(waiter_);
+    }
+    SharedLoad(const SharedLoad&) = delete;
+    SharedLoad& operator=(const SharedLoad&) = delete;
+    ~SharedLoad() {
+      const Section section(shard_);
+      waiter_.unlink();
+    }
+    void rethrow() const {
+      if (waiter_.failure != nullptr) std::rethrow_exception(waiter_.failure);
+    }
+
+   private:
+    Shard& shard_;
+    LoadWaiter waiter_;
+  };
+
+  // Victims of the insertion are kept back until the key is released: their listener may want it.
+  struct NoDeferral {};
+  using Deferral = std::conditional_t<Policy::enabled, VictimQueue::Deferral, NoDeferral>;
+
+  template <class Q, class F>
+  Value get_or_make(Q&& key, F&& make, std::optional<SharedLoad>* shared) {
+    static_assert(std::copy_constructible<Value>,
+                  "lockmap: get_or_insert_with returns a copy, so Value must be copyable");
+    return with_node(std::forward<Q>(key), [&](Section& section, Found found) -> Value {
+      if constexpr (copied_in_place<Value>) {
+        if (section.may_read(*found.node) && !found.made) {
+          section.touch(*found.node, Touch::lookup, true);
+          return std::as_const(found.node->value);
+        }
+      }
+      [[maybe_unused]] const Deferral deferral;
+      if (shared != nullptr && !section.may_read(*found.node)) {
+        shared->emplace(section, *found.node);
+      }
+      Entry entry = lock(section, found, Touch::lookup);
+      entry.eviction_ = Eviction::others;
+      if (!entry.has_value()) {
+        if (shared != nullptr && shared->has_value()) (*shared)->rethrow();
+        make_value(entry, std::forward<F>(make));
+      }
+      return std::as_const(*entry);
+    });
+  }
+
+  template <class F>
+  static void make_value(Entry& entry, F&& make) {
+    try {
+      entry.or_insert_with(std::forward<F>(make));
+    } catch (...) {
+      Section section(*entry.shard_);
+      section.load_waiters().report(entry.node().state, std::current_exception());
+      section.leave();
+      throw;
+    }
+  }
+
+  // -- Batches -----------------------------------------------------------------------------------
 
   // What a batch needs while it is taken; without an allocation for a few keys.
   template <class T>
   using Few = absl::InlinedVector<T, 8>;
 
+  template <class Range, class Less, class D>
+  [[nodiscard]] std::optional<Batch> lock_batch(Range&& range, Less& less, const D& deadline) {
+    std::optional<Batch> batch(Batch{keys_});
+    if (!lock_batch(*batch, std::forward<Range>(range), less, deadline)) batch.reset();
+    return batch;
+  }
+
   // Adds guards of all keys to an empty batch. False if the deadline was too early for one of them.
   template <class Range, class Less, class D>
   [[nodiscard]] bool lock_batch(Batch& batch, Range&& range, Less& less, const D& deadline) {
-    Few<Probe<Key>> keys;
+    Few<HashedKey<Key>> keys;
     if constexpr (std::ranges::sized_range<Range>) keys.reserve(std::ranges::size(range));
     for (auto&& element : range) {
-      Key key(std::forward<decltype(element)>(element));
-      const std::uint64_t hash = keys_.hash_of(key);
-      prefetch_for_writing(&shard_of(hash));  // the misses of all keys at once
-      keys.push_back({std::move(key), hash});
+      keys.push_back(keys_.hashed_copy(std::forward<decltype(element)>(element)));
+      detail::prefetch_for_writing(&shards_.of(keys.back().hash));  // all misses at once
     }
-    batch.entries_.reserve(keys.size());
-    for (Probe<Key>* const probe : sorted(keys, less)) {
-      Shard& shard = shard_of(probe->hash);
+    batch.guards_.reserve(keys.size());
+    for (HashedKey<Key>* const key : sorted(keys, less)) {
+      Shard& shard = shards_.of(key->hash);
       Section section(shard);
-      const Found found = shard.find_or_make(section, *probe, std::move(probe->key));
+      const Found found = section.find_or_make(*key, std::move(key->key));
       // Duplicates are neighbours, unless KeyEqual is coarser than the order.
-      if (Shard::is_held_by_this_thread(*found.node) && batch.holds(*found.node)) continue;
-      const Lock lock = lock_found(shard, section, found, Touch::use, deadline);
-      if (lock.node == nullptr) return false;
-      batch.entries_.push_back(Entry(shard, lock));
+      if (found.node->state.load(std::memory_order_relaxed).locked_by(shard.this_owner().id) &&
+          batch.holds(*found.node)) {
+        continue;
+      }
+      const Hold hold = lock_found(section, found, Touch::use, deadline);
+      if (!hold) return false;
+      batch.guards_.push_back(Entry(shard, hold));
     }
+    batch.make_index();
     return true;
   }
 
   // The keys of a batch in the order in which they are to be locked. Pointers, so that keys need
   // not be assignable.
   template <class Less>
-  [[nodiscard]] static Few<Probe<Key>*> sorted(Few<Probe<Key>>& keys, Less& less) {
+  [[nodiscard]] static Few<HashedKey<Key>*> sorted(Few<HashedKey<Key>>& keys, Less& less) {
     static_assert(std::predicate<Less&, const Key&, const Key&>,
                   "lockmap: batch_lock takes keys in sorted order, and these cannot be compared by "
-                  "std::less<>: pass a comparator as the second argument");
-    Few<Probe<Key>*> order;
+                  "std::less<>: pass a comparator as the last argument");
+    Few<HashedKey<Key>*> order;
     order.reserve(keys.size());
-    for (Probe<Key>& key : keys) order.push_back(&key);
+    for (HashedKey<Key>& key : keys) order.push_back(&key);
     if constexpr (std::predicate<Less&, const Key&, const Key&>) {  // else one error is enough
-      std::sort(order.begin(), order.end(), [&less](const Probe<Key>* a, const Probe<Key>* b) {
-        return static_cast<bool>(less(std::as_const(a->key), std::as_const(b->key)));
-      });
+      std::sort(order.begin(), order.end(),
+                [&less](const HashedKey<Key>* a, const HashedKey<Key>* b) {
+                  return static_cast<bool>(less(std::as_const(a->key), std::as_const(b->key)));
+                });
     }
     return order;
   }
 
+  // -- Walks -------------------------------------------------------------------------------------
+
   // Calls `visit(entry)` for every key that is there for the whole call and has a value, holding
-  // it.
-  template <class F>
-  void visit_all(const F& visit) const {
+  // it, until it returns false. Returns how many keys it passed over because they were held.
+  template <class D, class F>
+  size_type visit_all(const D& deadline, const F& visit) const {
+    size_type passed_over = 0;
     for (Shard& shard : shards()) {
-      typename Shard::Walk walk;
+      typename Shard::Walk walk(shard);
       for (;;) {
         Section section(shard);
         Node* node = nullptr;
-        const typename Shard::Step step = shard.step(section, walk, node);
+        const typename Shard::Step step = walk.step(section, node);
         if (step == Shard::Step::end) break;
         if (step == Shard::Step::more) continue;
-        Entry entry = lock(shard, section, {node}, Touch::quiet);
-        if (entry.has_value()) visit(entry);
+        std::optional<Entry> entry = lock(section, {node}, Touch::quiet, deadline);
+        if (!entry.has_value()) {
+          ++passed_over;
+        } else if (entry->has_value() && !visit(*entry)) {
+          return passed_over;
+        }
       }
     }
+    return passed_over;
+  }
+
+  // Calls a visitor; false if that is what it returns.
+  template <class F>
+  [[nodiscard]] static bool proceed(F& f, const Key& key, const Value& value) {
+    if constexpr (std::same_as<std::invoke_result_t<F&, const Key&, const Value&>, bool>) {
+      return std::invoke(f, key, value);
+    } else {
+      std::invoke(f, key, value);
+      return true;
+    }
+  }
+
+  template <class F>
+  [[nodiscard]] static auto removal(F& f, size_type& removed) {
+    return [&](Entry& entry) {
+      if (!std::invoke(f, entry.key(), *entry)) {
+        entry.reset();
+        ++removed;
+      }
+      return true;
+    };
+  }
+
+  // -- Counting ----------------------------------------------------------------------------------
+
+  struct Total {
+    size_type values = 0;
+    std::uint64_t changes = 0;  // equal in two totals only if nothing changed in between
+  };
+  static constexpr int most_counts = 64;
+
+  [[nodiscard]] Total count() const noexcept {
+    Total total;
+    for (const Shard& shard : shards()) {
+      const ValueCount::Snapshot values = shard.values();
+      total.values += values.count();
+      total.changes += values.locked + values.shared;
+    }
+    return total;
   }
 
   MapKeys keys_;
   ShardArray<Shard> shards_;
 };
 
-}  // namespace detail
-}  // namespace lockmap
+}  // namespace lockmap::detail
 
 #endif  // LOCKMAP_DETAIL_SHARDED_MAP_HPP

@@ -1,4 +1,4 @@
-// Slab: where the nodes of one shard live.
+// Slab: the memory of one shard's nodes.
 
 #ifndef LOCKMAP_DETAIL_SLAB_HPP
 #define LOCKMAP_DETAIL_SLAB_HPP
@@ -14,14 +14,15 @@
 #include <vector>
 
 #include "lockmap/detail/config.hpp"
+#include "lockmap/detail/node.hpp"
 
 namespace lockmap::detail {
 
-// Nodes come from chunks that are allocated as they are needed and given back all together; the
-// nodes that are not in use are linked through `next`. A node never moves, so its position is a
-// place in a walk over all nodes that stays good while the shard mutex is free.
+// Nodes come from chunks; free ones are linked through `next`. The position of a node is a place in
+// a walk over all nodes that stays good while the shard mutex is free. The state word of a node says
+// whether it is in the table, unlinked (its owner is still to free it) or free (0).
 //
-// Everything but `give_back` needs the shard mutex.
+// Everything but `free_remote` needs the shard mutex.
 template <class Node, class Allocator>
 class Slab {
  public:
@@ -34,13 +35,13 @@ class Slab {
   // Whether `take` has a node to hand out.
   [[nodiscard]] bool has_room() const noexcept { return available_ != 0; }
 
-  // How many nodes there are, used and unused.
+  // How many nodes there are, used and free.
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
 
   // By how many nodes to grow when there is no room: by half as much again, so that at most a third
   // is idle, in chunks that malloc does not map one by one.
   [[nodiscard]] std::size_t increment() const noexcept {
-    return std::clamp(capacity_ / 2, first_chunk, largest_chunk);
+    return std::clamp<std::size_t>(capacity_ / 2, first_chunk, largest_chunk);
   }
 
   // Allocates room for `count` nodes more. Throws what the allocator throws; then nothing has
@@ -49,9 +50,9 @@ class Slab {
     // Room for the record first: after the allocation nothing may throw.
     if (chunks_.size() == chunks_.capacity()) chunks_.reserve(2 * chunks_.size() + 1);
     Node* const memory = NodeTraits::allocate(allocator_, count + padding);
-    // What the last chunk has left goes to the unused nodes: every chunk but the last is carved.
+    // The rest of the last chunk goes to the free nodes: every chunk but the last is carved.
     available_ -= fresh();
-    while (fresh_ != fresh_end_) put(std::construct_at(fresh_++));
+    while (fresh_ != fresh_end_) free(std::construct_at(fresh_++));
     fresh_ = aligned(memory);
     fresh_end_ = fresh_ + count;
     chunks_.push_back({memory, fresh_, count});
@@ -59,12 +60,12 @@ class Slab {
     available_ += count;
   }
 
-  // Takes back what other threads gave back.
-  void append_given_back() noexcept {
-    Node* node = given_back_.exchange(nullptr, std::memory_order_acquire);
+  // Takes back the nodes that other threads freed.
+  void reclaim() noexcept {
+    Node* node = freed_remotely_.exchange(nullptr, std::memory_order_acquire);
     while (node != nullptr) {
       Node* const next = node->next;
-      link_unused(node);
+      link_free(node);
       node = next;
     }
   }
@@ -72,20 +73,18 @@ class Slab {
   // Precondition: `has_room()`.
   [[nodiscard]] Node* take() noexcept {
     --available_;
-    if (unused_ != nullptr) return std::exchange(unused_, unused_->next);
-    Node* const node = std::construct_at(fresh_++);
-    prefetch_for_writing(fresh_);  // memory that was never touched would be waited for next time
-    return node;
+    if (free_ != nullptr) return std::exchange(free_, free_->next);
+    return carve();
   }
 
-  // Precondition, also of `give_back`: the key and the value are destroyed, the state word is 0.
-  void put(Node* node) noexcept {
+  // Precondition, also of `free_remote`: the key and the value are destroyed.
+  void free(Node* node) noexcept {
     node->poison_contents();
-    link_unused(node);
+    link_free(node);
   }
 
-  // `put` for a thread that does not hold the shard mutex, of a whole list of nodes.
-  void give_back(Node* first) noexcept {
+  // `free` for a thread that does not hold the shard mutex, of a whole list of nodes.
+  void free_remote(Node* first) noexcept {
     Node* last = first;
     for (;;) {
       last->poison_contents();
@@ -94,26 +93,71 @@ class Slab {
     }
     // Nodes are only pushed one list at a time and taken all together, so no node that is compared
     // here can have left the stack and come back unnoticed.
-    last->next = given_back_.load(std::memory_order_relaxed);
-    while (!given_back_.compare_exchange_weak(last->next, first, std::memory_order_release,
-                                              std::memory_order_relaxed)) {
+    last->next = freed_remotely_.load(std::memory_order_relaxed);
+    while (!freed_remotely_.compare_exchange_weak(last->next, first, std::memory_order_release,
+                                                  std::memory_order_relaxed)) {
     }
   }
 
-  // Gives all memory back, and returns true, if no node is in use, by a table or by a thread that is
-  // ending its use.
-  [[nodiscard]] bool release_if_unused() noexcept {
-    append_given_back();
-    if (available_ != capacity_) return false;
-    release_chunks();
-    return true;
+  // -- Giving memory back ------------------------------------------------------------------------
+
+  // In three steps: `mark` finds the chunks that must stay, because `stays(node)` holds for one of
+  // their nodes or one is unlinked, and returns their capacity; then new room is made by `grow`, and
+  // the nodes that are to move take it, one `carve` each; then `sweep` frees the other chunks.
+  template <class F>
+  [[nodiscard]] std::size_t mark(const F& stays) noexcept {
+    reclaim();
+    std::size_t capacity = 0;
+    for (Chunk& chunk : chunks_) {
+      chunk.stays = false;
+      for (Node* node = chunk.nodes; node != carved_end(chunk) && !chunk.stays; ++node) {
+        const State state = node->state.load(std::memory_order_acquire);
+        chunk.stays = state.in_table() ? stays(*node) : state.bits() != 0;
+      }
+      if (chunk.stays) capacity += chunk.capacity;
+    }
+    return capacity;
   }
 
-  // A walk over the nodes that are in the slab when it begins.
+  [[nodiscard]] Node* carve() noexcept {
+    Node* const node = std::construct_at(fresh_++);
+    // Memory that was never touched would be waited for next time.
+    detail::prefetch_for_writing(fresh_);
+    return node;
+  }
+
+  // The last `grown` chunks are those that were added since `mark`.
+  void sweep(std::size_t grown) noexcept {
+    free_ = nullptr;
+    available_ = 0;
+    capacity_ = 0;
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < chunks_.size(); ++i) {
+      const Chunk chunk = chunks_[i];
+      const bool is_new = i + grown >= chunks_.size();
+      if (!is_new && !chunk.stays) {
+        release(chunk);
+        continue;
+      }
+      chunks_[kept++] = chunk;
+      capacity_ += chunk.capacity;
+      for (Node* node = chunk.nodes; !is_new && node != carved_end(chunk); ++node) {
+        if (node->state.load(std::memory_order_relaxed).bits() == 0) link_free(node);
+      }
+    }
+    // The fresh part, if its chunk is gone.
+    if (kept == 0 || chunks_[kept - 1].end() != fresh_end_) fresh_ = fresh_end_ = nullptr;
+    chunks_.erase(chunks_.begin() + static_cast<std::ptrdiff_t>(kept), chunks_.end());
+    if (4 * kept < chunks_.capacity()) chunks_.shrink_to_fit();
+    available_ += fresh();
+  }
+
+  // -- Walks -------------------------------------------------------------------------------------
+
+  // The place of a walk over the nodes that are there when it begins. No chunk may come to its end
+  // meanwhile: the shard sees to that.
   class Walk {
     friend Slab;
-    bool begun_ = false;
-    std::size_t epoch_ = 0;
     std::size_t chunk_ = 0;
     std::size_t index_ = 0;
     std::size_t end_chunk_ = 0;
@@ -122,19 +166,19 @@ class Slab {
 
   enum class Step { node, more, end };
 
+  [[nodiscard]] Walk begin_walk() const noexcept {
+    Walk walk;
+    walk.end_chunk_ = chunks_.size();
+    if (!chunks_.empty()) {
+      walk.end_index_ = static_cast<std::size_t>(carved_end(chunks_.back()) - chunks_.back().nodes);
+    }
+    return walk;
+  }
+
   // Goes on to the next node that is in a table and yields it. `more` means that the walk has
   // looked at enough nodes for one critical section and is to be continued in another. Nodes that
   // were added behind the walk's end are left out, so a walk ends whatever is inserted meanwhile.
   [[nodiscard]] Step step(Walk& walk, Node*& node) const noexcept {
-    if (!walk.begun_) {
-      walk.begun_ = true;
-      walk.epoch_ = epoch_;
-      walk.end_chunk_ = chunks_.size();
-      walk.end_index_ =
-          chunks_.empty() ? 0 : static_cast<std::size_t>(fresh_ - chunks_.back().nodes);
-    }
-    // The shard was empty since the walk began: whatever is here now has come later.
-    if (walk.epoch_ != epoch_) return Step::end;
     for (int looks = 0; looks < looks_per_step; ++looks) {
       if (walk.chunk_ == walk.end_chunk_) return Step::end;
       const Chunk& chunk = chunks_[walk.chunk_];
@@ -153,6 +197,13 @@ class Slab {
     return Step::more;
   }
 
+  // In nodes: small for the many shards of a small map, large enough for big maps, one by one for
+  // very large values.
+  static constexpr std::size_t first_chunk = std::clamp<std::size_t>(4 * 1024 / sizeof(Node), 1, 8);
+  static constexpr std::size_t largest_chunk = 32 * 1024 / sizeof(Node) > first_chunk
+                                                   ? 32 * 1024 / sizeof(Node)
+                                                   : first_chunk;
+
  private:
   friend struct TestAccess;
 
@@ -160,6 +211,9 @@ class Slab {
     Node* memory;  // as allocated: `capacity + padding` nodes
     Node* nodes;
     std::size_t capacity;
+    bool stays = false;
+
+    [[nodiscard]] Node* end() const noexcept { return nodes + capacity; }
   };
   using NodeAllocator = typename std::allocator_traits<Allocator>::template rebind_alloc<Node>;
   using ChunkAllocator = typename std::allocator_traits<Allocator>::template rebind_alloc<Chunk>;
@@ -167,11 +221,6 @@ class Slab {
   static_assert(std::is_same_v<typename NodeTraits::pointer, Node*>,
                 "lockmap: the Allocator's pointer type must be a plain pointer");
 
-  // In nodes: small for the many shards of a small map, large enough for big maps, one by one for
-  // very large values.
-  static constexpr std::size_t first_chunk = std::clamp<std::size_t>(4 * 1024 / sizeof(Node), 1, 8);
-  static constexpr std::size_t largest_chunk =
-      std::max<std::size_t>(32 * 1024 / sizeof(Node), first_chunk);
   static constexpr int looks_per_step = 256;
 
   // A node whose size is a power of two fits into one line if it begins at a multiple of it: an
@@ -190,9 +239,10 @@ class Slab {
     }
   }
 
-  void link_unused(Node* node) noexcept {
-    node->next = unused_;
-    unused_ = node;
+  void link_free(Node* node) noexcept {
+    node->state.store(State(), std::memory_order_relaxed);
+    node->next = free_;
+    free_ = node;
     ++available_;
   }
 
@@ -201,34 +251,29 @@ class Slab {
     return static_cast<std::size_t>(fresh_end_ - fresh_);
   }
 
-  void release_chunks() noexcept {
-    for (const Chunk& chunk : chunks_) {
-      Node* const end =
-          chunk.nodes + chunk.capacity == fresh_end_ ? fresh_ : chunk.nodes + chunk.capacity;
-      for (Node* node = chunk.nodes; node != end; ++node) {
-        node->unpoison_contents();
-        std::destroy_at(node);
-      }
-      NodeTraits::deallocate(allocator_, chunk.memory, chunk.capacity + padding);
-    }
-    chunks_.clear();
-    chunks_.shrink_to_fit();
-    unused_ = nullptr;
-    given_back_.store(nullptr, std::memory_order_relaxed);
-    fresh_ = nullptr;
-    fresh_end_ = nullptr;
-    capacity_ = 0;
-    available_ = 0;
-    ++epoch_;
+  // The end of a chunk's nodes that were ever in use.
+  [[nodiscard]] Node* carved_end(const Chunk& chunk) const noexcept {
+    return chunk.end() == fresh_end_ ? fresh_ : chunk.end();
   }
 
-  std::size_t available_ = 0;  // those in `unused_`, and what is left of the last chunk
-  Node* unused_ = nullptr;     // a list of nodes that were in use before
+  void release(const Chunk& chunk) noexcept {
+    for (Node* node = chunk.nodes; node != carved_end(chunk); ++node) {
+      node->unpoison_contents();
+      std::destroy_at(node);
+    }
+    NodeTraits::deallocate(allocator_, chunk.memory, chunk.capacity + padding);
+  }
+
+  void release_chunks() noexcept {
+    for (const Chunk& chunk : chunks_) release(chunk);
+  }
+
+  std::size_t available_ = 0;  // the free nodes, and the rest of the last chunk
+  Node* free_ = nullptr;       // a list of nodes that were in use before
   Node* fresh_ = nullptr;      // [fresh_, fresh_end_) of the last chunk was never in use
   Node* fresh_end_ = nullptr;
-  std::atomic<Node*> given_back_{nullptr};
+  std::atomic<Node*> freed_remotely_{nullptr};
   std::size_t capacity_ = 0;
-  std::size_t epoch_ = 0;  // how often all memory was given back
   NodeAllocator allocator_;
   std::vector<Chunk, ChunkAllocator> chunks_;
 };

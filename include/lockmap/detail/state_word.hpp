@@ -1,15 +1,15 @@
 // State: everything that concerns the lock of one key, in 64 bits.
 //
 //   bit   0      has_value         as of the last release; while locked, the holder knows better
-//   bit   1      locked            somebody owns the value
-//   bit   2      has_waiters       somebody is in the shard's wait list for this key (I7)
-//   bit   3      waking            one that was taken out of it is on its way (I9)
-//   bit   4      evict_on_release  the shard is over its bound because this key was pinned (I10)
-//   bits  5-23   pins              one for the holder, one for each thread that wants to be it
-//   bits 24-63   owner             the holder's ThreadId; free for other use while not locked
+//   bit   1      locked            held exclusively
+//   bit   2      has_waiters       somebody is queued for this key (I7)
+//   bit   3      waking            a waiter that left the queue is on its way (I9)
+//   bit   4      evict_on_release  the key is set aside: its last release puts it back (I10)
+//   bits  5-23   pins              one for each hold, one for each owner that wants to have one
+//   bits 24-63   owner, sharers    while locked the holder's OwnerId, else how many hold it shared
 //
-// A word of 0 is a node that is in no table (I4: in a table, a key without a value has a pin).
-// What may change when, and in which memory order, is the lock protocol: see shard.hpp.
+// A key with neither value nor pin is in no table (I4). What may change when, and in which memory
+// order, is the lock protocol: see key_lock.hpp.
 
 #ifndef LOCKMAP_DETAIL_STATE_WORD_HPP
 #define LOCKMAP_DETAIL_STATE_WORD_HPP
@@ -17,7 +17,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "lockmap/detail/this_thread.hpp"
+#include "lockmap/detail/owner.hpp"
 
 namespace lockmap::detail {
 
@@ -30,46 +30,69 @@ class State {
   static constexpr std::uint64_t evict_on_release_bit = 1U << 4;
   static constexpr std::uint64_t one_pin = 1U << 5;
   static constexpr unsigned owner_shift = 24;
+  static constexpr std::uint64_t one_sharer = std::uint64_t{1} << owner_shift;
 
   constexpr State() noexcept = default;
   constexpr explicit State(std::uint64_t bits) noexcept : bits_(bits) {}
 
   [[nodiscard]] constexpr std::uint64_t bits() const noexcept { return bits_; }
-  [[nodiscard]] constexpr bool in_table() const noexcept { return bits_ != 0; }
-  [[nodiscard]] constexpr bool has_value() const noexcept { return (bits_ & has_value_bit) != 0; }
-  [[nodiscard]] constexpr bool locked() const noexcept { return (bits_ & locked_bit) != 0; }
-  [[nodiscard]] constexpr bool has_waiters() const noexcept {
-    return (bits_ & has_waiters_bit) != 0;
+  [[nodiscard]] constexpr bool is_set(std::uint64_t flag) const noexcept {
+    return (bits_ & flag) != 0;
   }
-  // Whether a release has to wake somebody.
-  [[nodiscard]] constexpr bool wants_wake_up() const noexcept {
-    return (bits_ & (has_waiters_bit | waking_bit)) == has_waiters_bit;
-  }
+  [[nodiscard]] constexpr bool has_value() const noexcept { return is_set(has_value_bit); }
+  [[nodiscard]] constexpr bool locked() const noexcept { return is_set(locked_bit); }
+  [[nodiscard]] constexpr bool has_waiters() const noexcept { return is_set(has_waiters_bit); }
   [[nodiscard]] constexpr bool evict_on_release() const noexcept {
-    return (bits_ & evict_on_release_bit) != 0;
+    return is_set(evict_on_release_bit);
   }
+  [[nodiscard]] constexpr bool in_table() const noexcept {
+    return is_set(has_value_bit | pins_mask);
+  }
+  [[nodiscard]] constexpr bool pinned() const noexcept { return is_set(pins_mask); }
   [[nodiscard]] constexpr std::uint64_t pins() const noexcept {
     return (bits_ & pins_mask) / one_pin;
   }
-  [[nodiscard]] constexpr ThreadId owner() const noexcept { return bits_ >> owner_shift; }
-  [[nodiscard]] constexpr bool locked_by(ThreadId thread) const noexcept {
-    return locked() && owner() == thread;
+  [[nodiscard]] constexpr OwnerId owner() const noexcept { return locked() ? field() : 0; }
+  [[nodiscard]] constexpr std::uint64_t sharers() const noexcept { return locked() ? 0 : field(); }
+  [[nodiscard]] constexpr bool locked_by(OwnerId owner) const noexcept {
+    return locked() && field() == owner;
+  }
+  // Nobody holds the key, in whatever mode.
+  [[nodiscard]] constexpr bool free() const noexcept { return !is_set(locked_bit | owner_mask); }
+  // Whether the key may be locked at once.
+  [[nodiscard]] constexpr bool allows(Mode mode) const noexcept {
+    return mode == Mode::exclusive ? free() : !is_set(locked_bit | has_waiters_bit);
+  }
+  // Whether a key left in this state has a waiter that could go on and that nobody has woken.
+  [[nodiscard]] constexpr bool wants_wake_up() const noexcept {
+    return (bits_ & (has_waiters_bit | waking_bit | locked_bit | owner_mask)) == has_waiters_bit;
+  }
+  // Whether leaving a key in this state takes more than the change of its word.
+  [[nodiscard]] constexpr bool wants_section() const noexcept {
+    return bits_ != has_value_bit && (!pinned() || wants_wake_up());
   }
 
-  // Locked by `thread`, while nobody else wants the key.
-  [[nodiscard]] static constexpr State of_sole_holder(ThreadId thread, bool has_value) noexcept {
-    return State((thread << owner_shift) | one_pin | locked_bit | (has_value ? has_value_bit : 0));
+  // Held by one owner, while nobody else wants the key.
+  [[nodiscard]] static constexpr State of_sole_holder(OwnerId owner, Mode mode,
+                                                      bool has_value) noexcept {
+    return State(one_pin | (has_value ? has_value_bit : 0)).lock(owner, mode);
   }
-  // Locked by `thread`, whose pin is counted already.
-  [[nodiscard]] constexpr State lock(ThreadId thread) const noexcept {
-    return State((bits_ & ~owner_mask) | locked_bit | (thread << owner_shift));
+  // With one hold more, whose pin is counted already.
+  [[nodiscard]] constexpr State lock(OwnerId owner, Mode mode) const noexcept {
+    return mode == Mode::exclusive ? State(bits_ | locked_bit | (owner << owner_shift))
+                                   : State(bits_ + one_sharer);
   }
-  // As the holder leaves it: without the lock, the owner and the holder's pin.
+  // Without the exclusive hold and its pin.
   [[nodiscard]] constexpr State release(bool has_value) const noexcept {
     const std::uint64_t rest = (bits_ & ~(owner_mask | locked_bit | has_value_bit)) - one_pin;
     return State(has_value ? rest | has_value_bit : rest);
   }
+  // Without one shared hold and its pin.
+  [[nodiscard]] constexpr State release_shared() const noexcept {
+    return State(bits_ - one_sharer - one_pin);
+  }
   [[nodiscard]] constexpr State pin() const noexcept { return State(bits_ + one_pin); }
+  [[nodiscard]] constexpr State unpin() const noexcept { return State(bits_ - one_pin); }
   [[nodiscard]] constexpr State set(std::uint64_t flag) const noexcept {
     return State(bits_ | flag);
   }
@@ -80,6 +103,8 @@ class State {
  private:
   static constexpr std::uint64_t owner_mask = ~std::uint64_t{0} << owner_shift;
   static constexpr std::uint64_t pins_mask = ~owner_mask & ~(one_pin - 1);
+
+  [[nodiscard]] constexpr std::uint64_t field() const noexcept { return bits_ >> owner_shift; }
 
   std::uint64_t bits_ = 0;
 };
@@ -94,7 +119,7 @@ class StateWord {
   }
   void store(State state, std::memory_order order) noexcept { word_.store(state.bits(), order); }
 
-  // On failure, `expected` is what was found instead.
+  // On failure, `expected` is the state found instead.
   [[nodiscard]] bool compare_exchange(State& expected, State desired,
                                       std::memory_order success) noexcept {
     std::uint64_t bits = expected.bits();
@@ -106,16 +131,16 @@ class StateWord {
 
   // Each returns the state after the change.
   State add_pin(std::memory_order order) noexcept {
-    return State(word_.fetch_add(State::one_pin, order) + State::one_pin);
+    return State(word_.fetch_add(State::one_pin, order)).pin();
   }
   State drop_pin(std::memory_order order) noexcept {
-    return State(word_.fetch_sub(State::one_pin, order) - State::one_pin);
+    return State(word_.fetch_sub(State::one_pin, order)).unpin();
   }
   State set(std::uint64_t flag, std::memory_order order) noexcept {
-    return State(word_.fetch_or(flag, order) | flag);
+    return State(word_.fetch_or(flag, order)).set(flag);
   }
   State clear(std::uint64_t flag, std::memory_order order) noexcept {
-    return State(word_.fetch_and(~flag, order) & ~flag);
+    return State(word_.fetch_and(~flag, order)).clear(flag);
   }
 
  private:

@@ -1,169 +1,241 @@
-// Waiter: one thread asleep for one key. WaitList: the waiters of a shard.
+// Waiter: one owner waiting for one key. WaitQueues: the waiters of a shard, by key.
 
 #ifndef LOCKMAP_DETAIL_WAITER_HPP
 #define LOCKMAP_DETAIL_WAITER_HPP
 
-#include <array>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
-#include <mutex>
+#include <cstdint>
+#include <memory>
 #include <new>
-#include <ratio>
+#include <utility>
 
 #include "lockmap/detail/config.hpp"
+#include "lockmap/detail/intrusive_list.hpp"
+#include "lockmap/detail/owner.hpp"
+#include "lockmap/detail/parker.hpp"
 #include "lockmap/detail/state_word.hpp"
 
 namespace lockmap::detail {
 
-// How long an operation may wait for a key: without a limit, ...
-struct NoDeadline {
-  [[nodiscard]] static constexpr bool expired() noexcept { return false; }
-};
-
-// ... until a point in time of any clock that std::condition_variable takes and whose now() does
-// not throw, ...
-template <class Clock, class Duration>
-struct Deadline {
-  // Comparing times may convert them to the finer of their units, in which one that is far away
-  // need not fit. Doubles say which are far away.
-  [[nodiscard]] bool is_far() const noexcept { return distance() > a_day; }
-  [[nodiscard]] bool expired() const noexcept {
-    const Hours hours = distance();
-    return hours < -a_day || (hours <= a_day && Clock::now() >= time);
-  }
-
-  std::chrono::time_point<Clock, Duration> time;
-
- private:
-  using Hours = std::chrono::duration<double, std::ratio<3600>>;
-  static constexpr Hours a_day{24};
-
-  [[nodiscard]] Hours distance() const noexcept {
-    return Hours(time.time_since_epoch()) - Hours(Clock::now().time_since_epoch());
-  }
-};
-
-// ... or not at all.
-struct Immediately {};
-
-// What a thread sleeps on. It belongs to the thread rather than to one wait, because the waking
-// thread may still be on its way out of `mutex` when the woken one goes on.
-struct Parker {
-  std::mutex mutex;
-  std::condition_variable condition;
-
-  // Never destroyed: destructors of thread_local objects that come later may wait for keys, too.
-  [[nodiscard]] static Parker& of_this_thread() {
-    alignas(Parker) static constinit thread_local std::array<std::byte, sizeof(Parker)> storage{};
-    static constinit thread_local Parker* parker = nullptr;
-    if (parker == nullptr) parker = ::new (static_cast<void*>(storage.data())) Parker;
-    return *parker;
-  }
-};
-
-// Lives on the waiting thread's stack. Waking is the waiter's own operation: the lock protocol
-// knows neither threads nor how they sleep.
-class Waiter {
+// Lives where its owner waits. The lock protocol knows neither threads nor how they sleep: waking
+// is the waiter's own operation.
+class Waiter : public ListLinks {
  public:
-  Waiter(const StateWord& word, ThreadId thread) : word_(&word), thread_(thread) {}
+  using Wake = void (*)(Waiter&) noexcept;
+
+  Waiter(const StateWord& word, OwnerId owner, Mode mode, std::uint64_t generation,
+         Wake wake_up) noexcept
+      : word_(word), owner_(owner), generation_(generation), wake_(wake_up), mode_(mode) {}
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
 
-  [[nodiscard]] ThreadId thread() const noexcept { return thread_; }
+  [[nodiscard]] OwnerId owner() const noexcept { return owner_; }
+  [[nodiscard]] Mode mode() const noexcept { return mode_; }
 
-  // True if it has waited so long that the key must not go to a barging thread again.
-  [[nodiscard]] bool is_starving() const noexcept {
-    return std::chrono::steady_clock::now() - since_ > patience;
+  // The fork after which it began to wait: in a later child, nobody waits here any more.
+  [[nodiscard]] std::uint64_t generation() const noexcept { return generation_; }
+
+  // True if it has waited so long that the key must not go to a barging owner again. Patience grows
+  // with the queue: every hand-over costs a context switch, and if all who wait were handed the key
+  // in turn, the lock would be as slow as the scheduler for as long as the load lasts.
+  [[nodiscard]] bool is_starving(std::uint64_t waiters) const noexcept {
+    return std::chrono::steady_clock::now() - since_ >
+           patience + patience_per_waiter * static_cast<std::int64_t>(waiters);
   }
 
-  // Lets `sleep` return true. The waiter must not be touched afterwards.
-  void wake() noexcept {
-    // Notifying under the mutex: the waiter cannot go on, and end the thread, in between.
-    const std::lock_guard lock(parker_.mutex);
-    woken_ = true;
-    parker_.condition.notify_one();
-  }
+  // Whether the key was locked for this waiter by whoever took it out of the queue. Read after the
+  // wake-up; written, under the shard mutex, before.
+  [[nodiscard]] bool granted() const noexcept { return granted_; }
+  void grant() noexcept { granted_ = true; }
 
-  // Sleeps until woken, and returns true, or until the deadline, and returns false. Each `wake`
-  // ends one `sleep`. Cannot throw: the waiter is in a list, and its end would leave it there.
-  bool sleep(NoDeadline /*deadline*/) noexcept {
-    std::unique_lock lock(parker_.mutex);
-    parker_.condition.wait(lock, [this] { return woken_; });
-    woken_ = false;
-    return true;
-  }
-
-  template <class Clock, class Duration>
-  bool sleep(const Deadline<Clock, Duration>& deadline) noexcept {
-    std::unique_lock lock(parker_.mutex);
-    while (!woken_) {
-      if (deadline.expired()) return false;
-      if (deadline.is_far()) {
-        parker_.condition.wait_for(lock, std::chrono::hours(1));  // then it is less far
-      } else {
-        parker_.condition.wait_until(lock, deadline.time);
-      }
-    }
-    woken_ = false;
-    return true;
-  }
+  // Lets the waiter go on. It must not be touched afterwards.
+  void wake() noexcept { wake_(*this); }
 
  private:
-  friend class WaitList;
+  friend class WaitQueues;
+  friend class WakeList;
   friend struct TestAccess;
 
-  static constexpr std::chrono::milliseconds patience{1};
+  static constexpr std::chrono::microseconds patience{1000};
+  static constexpr std::chrono::microseconds patience_per_waiter{50};
 
-  const StateWord* word_;
-  ThreadId thread_;
+  const StateWord& word_;
+  OwnerId owner_;
+  std::uint64_t generation_;
   std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
-  Parker& parker_ = Parker::of_this_thread();
-  bool woken_ = false;  // guarded by parker_.mutex
+  Wake wake_;
+  Mode mode_;
+  bool granted_ = false;
 
   // Guarded by the shard mutex.
-  Waiter* previous_ = nullptr;
-  Waiter* next_ = nullptr;
-  bool linked_ = false;
+  bool queued_ = false;
+  bool is_first_ = false;    // of the waiters for its key
+  IntrusiveList followers_;  // of the first waiter: the others for its key, in their order
 };
 
-// The waiters of one shard for all its keys, those of one key in the order in which they are to be
-// woken. Every member function needs the shard mutex.
-class WaitList {
+// Waiters that left their queues and are to be woken when the section is left, in their order.
+class WakeList {
  public:
-  void push_back(Waiter& waiter) noexcept { link(waiter, last_, nullptr); }
+  [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
 
-  // For a waiter that was woken and met a barging thread: it keeps its turn.
-  void push_front(Waiter& waiter) noexcept { link(waiter, nullptr, first_); }
-
-  void remove(Waiter& waiter) noexcept {
-    (waiter.previous_ != nullptr ? waiter.previous_->next_ : first_) = waiter.next_;
-    (waiter.next_ != nullptr ? waiter.next_->previous_ : last_) = waiter.previous_;
-    waiter.linked_ = false;
+  void wake_all() noexcept {
+    for (ListLinks* links = first_; links != nullptr;) {
+      auto& waiter = static_cast<Waiter&>(*links);
+      links = links->next;
+      waiter.wake();
+    }
   }
 
-  [[nodiscard]] static bool contains(const Waiter& waiter) noexcept { return waiter.linked_; }
+  // Puts waiters one behind the other.
+  class Builder {
+   public:
+    explicit Builder(WakeList& list) noexcept : end_(&list.first_) {}
+    void push_back(Waiter& waiter) noexcept {
+      waiter.next = nullptr;
+      *end_ = &waiter;
+      end_ = &waiter.next;
+    }
 
-  // The waiter for `word` whose turn it is; null if there is none. Linear in the shard's waiters.
+   private:
+    ListLinks** end_;
+  };
+
+ private:
+  ListLinks* first_ = nullptr;
+};
+
+// The queues of a shard's keys: the waiters of one key in the order in which they are to be served.
+// Every member function needs the shard mutex, and takes constant time, whatever other keys are
+// waited for: the first waiter of each key is in a hash table, and holds the others.
+class WaitQueues {
+ public:
+  WaitQueues() noexcept = default;
+  WaitQueues(const WaitQueues&) = delete;
+  WaitQueues& operator=(const WaitQueues&) = delete;
+
+  // The waiter for `word` whose turn it is; null if there is none.
   [[nodiscard]] Waiter* first(const StateWord& word) const noexcept {
-    Waiter* waiter = first_;
-    while (waiter != nullptr && waiter->word_ != &word) waiter = waiter->next_;
+    const IntrusiveList& bucket = bucket_of(word);
+    auto* waiter = bucket.front<Waiter>();
+    while (waiter != nullptr && &waiter->word_ != &word) waiter = bucket.after(*waiter);
     return waiter;
   }
 
+  // The one that comes after `waiter`, which waits for the same key; null if there is none.
+  [[nodiscard]] static Waiter* after(const Waiter& first, const Waiter& waiter) noexcept {
+    return &waiter == &first ? first.followers_.front<Waiter>() : first.followers_.after(waiter);
+  }
+
+  void push_back(Waiter& waiter) noexcept {
+    waiter.queued_ = true;
+    if (Waiter* const head = first(waiter.word_)) {
+      head->followers_.push_back(waiter);
+    } else {
+      insert_first(waiter);
+    }
+  }
+
+  // For a waiter that was woken and met a barging owner: it keeps its turn.
+  void push_front(Waiter& waiter) noexcept {
+    waiter.queued_ = true;
+    if (Waiter* const head = first(waiter.word_)) {
+      head->is_first_ = false;
+      waiter.is_first_ = true;
+      waiter.replace(*head);
+      waiter.followers_.push_back(*head);
+      waiter.followers_.splice_back(head->followers_);
+    } else {
+      insert_first(waiter);
+    }
+  }
+
+  // Precondition: the waiter is queued.
+  void remove(Waiter& waiter) noexcept {
+    waiter.queued_ = false;
+    if (!std::exchange(waiter.is_first_, false)) {
+      waiter.unlink();
+    } else if (auto* const successor = waiter.followers_.front<Waiter>()) {
+      successor->unlink();
+      successor->is_first_ = true;
+      successor->replace(waiter);
+      successor->followers_.splice_back(waiter.followers_);
+    } else {
+      waiter.unlink();
+      if (--keys_ == 0) give_memory_back();
+    }
+  }
+
+  [[nodiscard]] static bool contains(const Waiter& waiter) noexcept { return waiter.queued_; }
+
  private:
   friend struct TestAccess;
 
-  void link(Waiter& waiter, Waiter* previous, Waiter* next) noexcept {
-    waiter.previous_ = previous;
-    waiter.next_ = next;
-    waiter.linked_ = true;
-    (previous != nullptr ? previous->next_ : first_) = &waiter;
-    (next != nullptr ? next->previous_ : last_) = &waiter;
+  static constexpr std::size_t keys_per_bucket = 4;
+
+  [[nodiscard]] const IntrusiveList& bucket_of(const StateWord& word) const noexcept {
+    if (bucket_count_ == 1) return bucket_;
+    return buckets_[reinterpret_cast<std::uintptr_t>(&word) / alignof(StateWord) % bucket_count_];
+  }
+  [[nodiscard]] IntrusiveList& bucket_of(const StateWord& word) noexcept {
+    return const_cast<IntrusiveList&>(std::as_const(*this).bucket_of(word));
   }
 
-  Waiter* first_ = nullptr;
-  Waiter* last_ = nullptr;
+  void insert_first(Waiter& waiter) noexcept {
+    if (++keys_ > keys_per_bucket * bucket_count_) grow();
+    waiter.is_first_ = true;
+    bucket_of(waiter.word_).push_back(waiter);
+  }
+
+  // Without memory, look-ups get slower and nothing else.
+  LOCKMAP_NOINLINE void grow() noexcept {
+    const std::size_t count = 8 * bucket_count_ + 5;  // odd: words are some even distance apart
+    std::unique_ptr<IntrusiveList[]> buckets(new (std::nothrow) IntrusiveList[count]);
+    if (buckets == nullptr) return;
+    IntrusiveList all;
+    all.splice_back(bucket_);
+    for (std::size_t i = 0; buckets_ != nullptr && i < bucket_count_; ++i) {
+      all.splice_back(buckets_[i]);
+    }
+    buckets_ = std::move(buckets);
+    bucket_count_ = count;
+    while (auto* const waiter = all.front<Waiter>()) {
+      waiter->unlink();
+      bucket_of(waiter->word_).push_back(*waiter);
+    }
+  }
+
+  void give_memory_back() noexcept {
+    buckets_.reset();
+    bucket_count_ = 1;
+  }
+
+  IntrusiveList bucket_;  // while there is one
+  std::unique_ptr<IntrusiveList[]> buckets_;
+  std::size_t bucket_count_ = 1;
+  std::size_t keys_ = 0;  // keys with waiters
+};
+
+// A thread that waits: on its stack, asleep until it is woken.
+class ThreadWaiter : public Waiter {
+ public:
+  ThreadWaiter(const StateWord& word, OwnerId owner, Mode mode, std::uint64_t generation)
+      : Waiter(word, owner, mode, generation, &unpark) {}
+
+  // Sleeps until woken, and returns true, or until the deadline, and returns false. Each `wake`
+  // ends one `sleep`. Cannot throw: the waiter is in a list, and its end would leave it there.
+  template <class D>
+  [[nodiscard]] bool sleep(const D& deadline) noexcept {
+    const CancellationDeferred deferred;
+    return parker_.park(deadline);
+  }
+
+ private:
+  static void unpark(Waiter& waiter) noexcept {
+    static_cast<ThreadWaiter&>(waiter).parker_.unpark();
+  }
+
+  Parker parker_;
 };
 
 }  // namespace lockmap::detail

@@ -1,4 +1,4 @@
-// The shard's mutex and its reader bias: who gets in beside whom, and what becomes of the slots.
+// The shard's structure lock and its reader bias: who gets in beside whom, and what becomes of the slots.
 
 #include <gtest/gtest.h>
 
@@ -21,12 +21,22 @@
 namespace lockmap::test {
 namespace {
 
-using detail::ReaderBiasedMutex;
 using detail::ReaderSlot;
+using detail::StructureLock;
 using detail::TestAccess;
 
+// A structure lock by itself, as its sections use it.
+class Lock : public StructureLock {
+ public:
+  Lock() : StructureLock(detail::ThisModule::registry()) {}
+  using StructureLock::lock;
+  using StructureLock::unlock;
+  ReaderSlot* lock_shared() { return TestAccess::lock_shared(*this); }
+  void unlock_shared(ReaderSlot* slot) { TestAccess::unlock_shared(*this, slot); }
+};
+
 // Reads until the mutex is biased.
-void make_biased(ReaderBiasedMutex& mutex) {
+void make_biased(Lock& mutex) {
   await(
       [&mutex] {
         mutex.unlock_shared(mutex.lock_shared());
@@ -36,7 +46,7 @@ void make_biased(ReaderBiasedMutex& mutex) {
 }
 
 TEST(ReaderBiasTest, ComesWithManyReadsInARowAndGoesWithTheFirstWriter) {
-  ReaderBiasedMutex mutex;
+  Lock mutex;
   EXPECT_EQ(mutex.lock_shared(), nullptr);
   mutex.unlock_shared(nullptr);
   EXPECT_FALSE(TestAccess::is_biased(mutex));
@@ -47,7 +57,7 @@ TEST(ReaderBiasTest, ComesWithManyReadsInARowAndGoesWithTheFirstWriter) {
 }
 
 TEST(ReaderBiasTest, DoesNotComeWhileWritersKeepComing) {
-  ReaderBiasedMutex mutex;
+  Lock mutex;
   for (int i = 0; i < 10'000; ++i) {
     mutex.unlock_shared(mutex.lock_shared());
     if (i % 32 == 0) {
@@ -59,18 +69,18 @@ TEST(ReaderBiasTest, DoesNotComeWhileWritersKeepComing) {
 }
 
 TEST(ReaderBiasTest, AReaderOfABiasedMutexAnnouncesItselfAndTakesNothing) {
-  ReaderBiasedMutex mutex;
+  Lock mutex;
   make_biased(mutex);
   ReaderSlot* const slot = mutex.lock_shared();
   ASSERT_NE(slot, nullptr);
-  EXPECT_EQ(slot->reading.load(), &mutex);
+  EXPECT_EQ(slot->reading.load(), static_cast<const StructureLock*>(&mutex));
   in_another_thread([&mutex] { mutex.unlock_shared(mutex.lock_shared()); });
   mutex.unlock_shared(slot);
-  EXPECT_EQ(slot->reading.load(), nullptr);
+  EXPECT_EQ(slot->reading.load(), &mutex.registry().slots);
 }
 
 TEST(ReaderBiasTest, AWriterWaitsForTheReadersThatAreInside) {
-  ReaderBiasedMutex mutex;
+  Lock mutex;
   make_biased(mutex);
   ReaderSlot* const slot = mutex.lock_shared();
   ASSERT_NE(slot, nullptr);
@@ -89,8 +99,8 @@ TEST(ReaderBiasTest, AWriterWaitsForTheReadersThatAreInside) {
 }
 
 TEST(ReaderBiasTest, AWriterDoesNotWaitForReadersOfAnotherMutex) {
-  ReaderBiasedMutex mutex;
-  ReaderBiasedMutex other;
+  Lock mutex;
+  Lock other;
   make_biased(mutex);
   make_biased(other);
   ReaderSlot* const slot = other.lock_shared();
@@ -104,20 +114,20 @@ TEST(ReaderBiasTest, AWriterDoesNotWaitForReadersOfAnotherMutex) {
 }
 
 TEST(ReaderBiasTest, AReadInsideAReadTakesTheMutex) {
-  ReaderBiasedMutex outer;
-  ReaderBiasedMutex inner;
+  Lock outer;
+  Lock inner;
   make_biased(outer);
   make_biased(inner);
   ReaderSlot* const slot = outer.lock_shared();
   ASSERT_NE(slot, nullptr);
   EXPECT_EQ(inner.lock_shared(), nullptr);
-  EXPECT_EQ(slot->reading.load(), &outer);
+  EXPECT_EQ(slot->reading.load(), static_cast<const StructureLock*>(&outer));
   inner.unlock_shared(nullptr);
   outer.unlock_shared(slot);
 }
 
 TEST(ReaderBiasTest, ThreadsThatComeAndGoShareTheirSlots) {
-  ReaderBiasedMutex mutex;
+  Lock mutex;
   make_biased(mutex);
   const auto read = [&mutex] {
     ReaderSlot* const slot = mutex.lock_shared();
@@ -138,13 +148,13 @@ struct ReadsAtTheEnd {
     mutex->unlock_shared(slot);
     *had_slot = slot != nullptr;
   }
-  ReaderBiasedMutex* mutex = nullptr;
+  Lock* mutex = nullptr;
   ReaderSlot* slot = nullptr;
   bool* had_slot = nullptr;
 };
 
 TEST(ReaderBiasTest, AThreadThatHasGivenItsSlotAwayReadsUnderTheMutex) {
-  ReaderBiasedMutex mutex;
+  Lock mutex;
   make_biased(mutex);
   bool had_slot = true;
   in_another_thread([&] {
@@ -161,7 +171,7 @@ TEST(ReaderBiasTest, AThreadThatHasGivenItsSlotAwayReadsUnderTheMutex) {
 
 // Both halves change together, under the mutex. Plain memory: ThreadSanitizer sees every access.
 struct Halves {
-  ReaderBiasedMutex mutex;
+  Lock mutex;
   std::uint64_t first = 0;
   std::uint64_t second = 0;
 };

@@ -1,0 +1,166 @@
+// Hold: a key that an owner has locked; how it comes and goes.
+
+#ifndef LOCKMAP_DETAIL_HOLD_HPP
+#define LOCKMAP_DETAIL_HOLD_HPP
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+
+#include "lockmap/detail/config.hpp"
+#include "lockmap/detail/deadline.hpp"
+#include "lockmap/detail/describe.hpp"
+#include "lockmap/detail/eviction_policy.hpp"
+#include "lockmap/detail/key_lock.hpp"
+#include "lockmap/detail/owner.hpp"
+#include "lockmap/detail/registry.hpp"
+#include "lockmap/detail/wait_graph.hpp"
+
+namespace lockmap::detail {
+
+[[noreturn]] LOCKMAP_NOINLINE inline void throw_deadlock(const std::string& key,
+                                                         const std::string& why) {
+  throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
+                          "lockmap: waiting for key " + key + " would never end: " + why);
+}
+
+[[noreturn]] LOCKMAP_NOINLINE inline void throw_held_by_this_thread(const std::string& key) {
+  throw_deadlock(key, "it is held by the calling thread itself");
+}
+
+[[noreturn]] LOCKMAP_NOINLINE inline void throw_cycle(const std::string& key,
+                                                      const WaitGraph::Cycle& cycle) {
+  std::string why = "a cycle of " + std::to_string(cycle.size()) + " threads was found (owners";
+  for (const OwnerId owner : cycle) why += ' ' + std::to_string(owner);
+  throw_deadlock(key, why + "), each waiting for a key that the next one holds");
+}
+
+// A key locked exclusively by one owner. Two words: it is returned in registers.
+template <class Node>
+class Hold {
+ public:
+  Hold() noexcept = default;
+  Hold(Node& node, Owner& owner, bool had_value) noexcept
+      : node_(&node), owner_(reinterpret_cast<std::uintptr_t>(&owner) | (had_value ? 1U : 0U)) {}
+
+  // Null if the key was not locked.
+  [[nodiscard]] Node* node() const noexcept { return node_; }
+  [[nodiscard]] explicit operator bool() const noexcept { return node_ != nullptr; }
+
+  // Of the map's registry, whichever thread and module run.
+  [[nodiscard]] bool belongs_to(const Owner& owner) const noexcept {
+    return (owner_ & ~std::uintptr_t{1}) == reinterpret_cast<std::uintptr_t>(&owner);
+  }
+
+  // As the state word says until the release.
+  [[nodiscard]] bool had_value() const noexcept { return (owner_ & 1U) != 0; }
+
+ private:
+  static_assert(alignof(Owner) > 1);
+
+  Node* node_ = nullptr;
+  std::uintptr_t owner_ = 0;  // its address; the lowest bit is `had_value`
+};
+
+// What a release may evict.
+enum class Eviction : std::uint8_t {
+  any,         // if it has to evict, any key
+  others,      // if it has to evict, other keys: the operation has just stored a value
+  others_now,  // other keys if the shard is over its bound: the operation has not evicted yet
+};
+
+// Locks the key of a node if nobody holds or wants it.
+template <class Section, class Found>
+[[nodiscard]] auto try_hold(Section& section, const Found& found, Touch touch) noexcept
+    -> Hold<std::remove_pointer_t<decltype(found.node)>> {
+  auto& node = *found.node;
+  if (!Section::may_read(node)) [[unlikely]] {
+    return {};
+  }
+  Owner& owner = section.shard().this_owner();
+  const bool has_value = !found.made;  // I4
+  section.shard().lock_of(node).lock_unpinned(section, owner.id, Mode::exclusive, has_value);
+  ++owner.held;
+  section.touch(node, touch, has_value);
+  return {node, owner, has_value};
+}
+
+// Locks it whoever has it, waiting as long as `deadline` allows. Throws std::system_error if waiting
+// would never end; then the thread has neither lock nor pin.
+template <class Section, class Node, class D>
+[[nodiscard]] LOCKMAP_NOINLINE Hold<Node> hold_contended(typename Section::InTransit in_transit,
+                                                         Node& node, Touch touch,
+                                                         const D& deadline) {
+  Section section(in_transit);
+  auto& shard = section.shard();
+  KeyLock lock = shard.lock_of(node);
+  Owner& owner = shard.this_owner();
+  const auto held = [&](auto& in_section) {
+    ++owner.held;
+    const bool has_value = node.state.load(std::memory_order_relaxed).has_value();
+    in_section.touch_pinned(node, touch, has_value);
+    return Hold<Node>(node, owner, has_value);
+  };
+  if (lock.pin_and_try_lock(section, owner.id, Mode::exclusive)) return held(section);
+  if constexpr (std::is_same_v<D, Immediately>) {
+    return {};
+  } else {
+    if (node.state.load(std::memory_order_relaxed).locked_by(owner.id)) {
+      section.leave();
+      if (deadline.expired()) return {};
+      throw_held_by_this_thread(describe(node.key));
+    }
+    lock.pin(section);
+    section.leave();
+    WaitGraph::Cycle cycle;
+    const KeyLock::Wait wait = lock.wait(owner, Mode::exclusive, deadline, cycle);
+    std::string key;
+    if (wait == KeyLock::Wait::deadlock) key = describe_noexcept(node.key);
+    Section again(shard);
+    // Giving up, it looks once more.
+    if (wait != KeyLock::Wait::locked &&
+        (wait == KeyLock::Wait::deadlock || !lock.try_lock_pinned(owner.id, Mode::exclusive))) {
+      again.finish(node, lock.unpin(again), nullptr);
+      again.leave();
+      if (wait == KeyLock::Wait::deadlock) throw_cycle(key, cycle);
+      return {};
+    }
+    return held(again);
+  }
+}
+
+template <class Shard, class Node>
+LOCKMAP_NOINLINE void release_slow(Shard& shard, Hold<Node> hold, bool has_value,
+                                   Eviction eviction) noexcept {
+  Owner& mine = shard.this_owner();
+  LOCKMAP_ASSERT(hold.belongs_to(mine) &&
+                 "lockmap: an Entry is released by the thread that acquired it");
+  // Else the owner's count stays too high, which costs time and misses no deadlock.
+  if (hold.belongs_to(mine)) --mine.held;
+  KeyLock lock = shard.lock_of(*hold.node());
+  if (eviction != Eviction::others_now && lock.try_release(has_value)) return;
+  typename Shard::Section section(shard);
+  const Released released = lock.release(section, has_value);
+  const Node* const kept = eviction == Eviction::any || released.unused ? nullptr : hold.node();
+  section.finish(*hold.node(), released, kept);
+  if (eviction == Eviction::others_now) section.shrink(kept);
+}
+
+// Releases a key. `has_value` says whether the holder leaves a value there.
+template <class Shard, class Node>
+void release(Shard& shard, Hold<Node> hold, bool has_value, Eviction eviction) noexcept {
+  Owner& mine = ThisModule::owner();
+  if (has_value && hold.belongs_to(mine) && eviction != Eviction::others_now &&
+      shard.lock_of(*hold.node()).try_release_unwanted(mine.id, hold.had_value())) [[likely]] {
+    --mine.held;
+  } else {
+    release_slow(shard, hold, has_value, eviction);
+  }
+}
+
+}  // namespace lockmap::detail
+
+#endif  // LOCKMAP_DETAIL_HOLD_HPP

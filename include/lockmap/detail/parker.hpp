@@ -1,0 +1,137 @@
+// Parker: where a thread sleeps until another wakes it.
+
+#ifndef LOCKMAP_DETAIL_PARKER_HPP
+#define LOCKMAP_DETAIL_PARKER_HPP
+
+#include <chrono>
+#include <cstdint>
+
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <ctime>
+#else
+#include <array>
+#include <condition_variable>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <new>
+#endif
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
+namespace lockmap::detail {
+
+// A wait is no cancellation point: a thread that is cancelled while it waits ends at its next one,
+// with its waiter out of every list.
+class CancellationDeferred {
+ public:
+#if defined(__unix__) || defined(__APPLE__)
+  CancellationDeferred() noexcept {
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_);
+  }
+  ~CancellationDeferred() {
+    pthread_setcancelstate(before_, nullptr);
+  }
+  CancellationDeferred(const CancellationDeferred&) = delete;
+  CancellationDeferred& operator=(const CancellationDeferred&) = delete;
+
+ private:
+  int before_ = 0;
+#endif
+};
+
+// Lives on the sleeping thread's stack, for one sleep after the other. `unpark` may be called once
+// for each sleep that has not ended by it; the parker may end as soon as `park` has returned true.
+#if defined(__linux__)
+
+class Parker {
+ public:
+  Parker() noexcept = default;
+  Parker(const Parker&) = delete;
+  Parker& operator=(const Parker&) = delete;
+
+  // Sleeps until unparked, and returns true, or until the deadline, and returns false.
+  template <class D>
+  [[nodiscard]] bool park(const D& deadline) noexcept {
+    while (woken_.load(std::memory_order_acquire) == 0) {
+      if (deadline.expired()) return false;
+      const std::chrono::nanoseconds nap = deadline.nap();
+      const std::timespec timeout{static_cast<std::time_t>(nap.count() / 1'000'000'000),
+                                  static_cast<long>(nap.count() % 1'000'000'000)};
+      syscall(SYS_futex, &woken_, FUTEX_WAIT_PRIVATE, 0, &timeout, nullptr, 0);
+    }
+    woken_.store(0, std::memory_order_relaxed);
+    return true;
+  }
+
+  // The system call takes the parker's address as a number: it does not matter that the sleeper may
+  // have seen the store, gone on and ended the parker before.
+  void unpark() noexcept {
+    std::atomic<std::uint32_t>* const address = &woken_;
+    woken_.store(1, std::memory_order_release);
+    syscall(SYS_futex, address, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  }
+
+ private:
+  static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
+
+  std::atomic<std::uint32_t> woken_{0};
+};
+
+#else
+
+class Parker {
+ public:
+  Parker() = default;
+  Parker(const Parker&) = delete;
+  Parker& operator=(const Parker&) = delete;
+
+  template <class D>
+  [[nodiscard]] bool park(const D& deadline) noexcept {
+    std::unique_lock lock(sleeper_.mutex);
+    while (!woken_) {
+      if (deadline.expired()) return false;
+      sleeper_.condition.wait_for(lock, deadline.nap());
+    }
+    woken_ = false;
+    return true;
+  }
+
+  void unpark() noexcept {
+    // Notifying under the mutex: the sleeper cannot go on, and end the thread, in between.
+    const std::lock_guard lock(sleeper_.mutex);
+    woken_ = true;
+    sleeper_.condition.notify_one();
+  }
+
+ private:
+  // Belongs to the thread: the waking thread may still be on its way out of `mutex` when the woken
+  // one goes on. Never destroyed: destructors of thread_local objects that come later may wait.
+  struct Sleeper {
+    std::mutex mutex;
+    std::condition_variable condition;
+
+    [[nodiscard]] static Sleeper& of_this_thread() {
+      alignas(Sleeper) static constinit thread_local std::array<std::byte, sizeof(Sleeper)> room{};
+      static constinit thread_local Sleeper* sleeper = nullptr;
+      if (sleeper == nullptr) sleeper = ::new (static_cast<void*>(room.data())) Sleeper;
+      return *sleeper;
+    }
+  };
+
+  Sleeper& sleeper_ = Sleeper::of_this_thread();
+  bool woken_ = false;  // guarded by sleeper_.mutex
+};
+
+#endif
+
+}  // namespace lockmap::detail
+
+#endif  // LOCKMAP_DETAIL_PARKER_HPP
