@@ -15,7 +15,7 @@
 #include "threads.hpp"
 #include "waiting.hpp"
 
-namespace lockmap::test::share_failure {
+namespace lockmap::test::failures {
 namespace {
 
 constexpr int callers = 16;
@@ -241,4 +241,4 @@ LOCKMAP_TEST_BOTH(ShareFailureTest, OtherKeysAreNotConcerned) {
 }
 
 }  // namespace
-}  // namespace lockmap::test::share_failure
+}  // namespace lockmap::test::failures
