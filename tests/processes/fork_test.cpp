@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
@@ -15,9 +16,8 @@
 #include <optional>
 #include <string>
 #include <system_error>
-#include <thread>
-#include <utility>
 
+#include "maps.hpp"
 #include "threads.hpp"
 #include "waiting.hpp"
 
@@ -115,75 +115,42 @@ struct Equal {
   bool operator()(int a, const GatedKey& b) const { return (*this)(b, a); }
 };
 
-using Map = LockMap<int, int, Hash, Equal>;
-using Cache = LruLockMap<int, int, Hash, Equal>;
-
-template <class M>
-struct MapOf {
-  M map{[] {
-    if constexpr (std::is_same_v<M, Map>) {
-      Options options;
-      options.shard_count = 1;
-      return options;
-    } else {
-      LruOptions options{};
-      options.max_size = 1000;
-      options.shard_count = 1;
-      return options;
-    }
-  }()};
-
-  MapOf() {
-    for (int key = 0; key < 10; ++key) (void)map.insert(key, key);
-  }
-};
-
-template <class M>
+template <class Family>
 class ForkTest : public testing::Test {
  protected:
-  MapOf<M> owned;
-  M& map = owned.map;
-};
+  using Map = MapOf<Family, int, int, Hash, Equal>;
 
-struct Names {
-  template <class M>
-  static std::string GetName(int /*index*/) {
-    return std::is_same_v<M, Map> ? "LockMap" : "LruLockMap";
+  ForkTest() {
+    for (int key = 0; key < 10; ++key) (void)map_.insert(key, key);
   }
-};
-using Maps = testing::Types<Map, Cache>;
-TYPED_TEST_SUITE(ForkTest, Maps, Names);
 
-// How a map looks up without promoting.
-std::optional<int> look_up(const Map& map, GatedKey key) {
-  return map.get(key);
-}
-std::optional<int> look_up(const Cache& map, GatedKey key) {
-  return map.peek(key);
-}
-std::optional<int> look_up(const Map& map, int key) {
-  return map.get(key);
-}
-std::optional<int> look_up(const Cache& map, int key) {
-  return map.peek(key);
+  Map map_ = make_map<Map>(1);
+};
+
+// A look-up that does not promote.
+template <class Map, class Q>
+std::optional<int> look_up(const Map& map, const Q& key) {
+  if constexpr (is_lru<Map>) {
+    return map.peek(key);
+  } else {
+    return map.get(key);
+  }
 }
 
 // Makes the map let readers announce themselves instead of locking: from then on they hold no lock.
-template <class M>
-void read_often(const M& map) {
+template <class Map>
+void read_often(const Map& map) {
   for (int i = 0; i < 10'000; ++i) ASSERT_EQ(look_up(map, 1), 1);
   ASSERT_EQ(detail::TestAccess::biased_shards(map), 1U);
 }
 
-TYPED_TEST(ForkTest, AChildWritesWhileAThreadOfItsParentReads) {
-  auto& map = this->map;
+LOCKMAP_TEST_BOTH(ForkTest, AChildWritesWhileAThreadOfItsParentReads) {
+  auto& map = this->map_;
   Gate gate;
   std::string end;
   {
-    std::atomic<bool> ready{false};
     Worker reader([&] {
       read_often(map);
-      ready.store(true);
       EXPECT_EQ(look_up(map, GatedKey{1, &gate}), 1);
     });
     await([&] { return gate.reader_is_inside.load() || reader.done(); }, "the reader");
@@ -194,8 +161,8 @@ TYPED_TEST(ForkTest, AChildWritesWhileAThreadOfItsParentReads) {
 }
 
 // The forking thread has itself announced reads, and still may in the child.
-TYPED_TEST(ForkTest, AChildReadsAsItsParentDid) {
-  auto& map = this->map;
+LOCKMAP_TEST_BOTH(ForkTest, AChildReadsAsItsParentDid) {
+  auto& map = this->map_;
   read_often(map);
   EXPECT_EQ(end_of_child([&] {
               if (use_everything(map) != all_is_well) return 50;
@@ -209,9 +176,9 @@ TYPED_TEST(ForkTest, AChildReadsAsItsParentDid) {
   EXPECT_EQ(look_up(map, 1), 1);
 }
 
-TYPED_TEST(ForkTest, ChildrenWriteWhileThreadsOfTheirParentRead) {
+LOCKMAP_TEST_BOTH(ForkTest, ChildrenWriteWhileThreadsOfTheirParentRead) {
   constexpr int forks = 16;
-  auto& map = this->map;
+  auto& map = this->map_;
   std::atomic<bool> stop{false};
   std::atomic<int> reading{0};
   std::deque<Worker> readers;
@@ -239,9 +206,9 @@ TYPED_TEST(ForkTest, ChildrenWriteWhileThreadsOfTheirParentRead) {
 }
 
 // A release in the child has nobody to hand the key to.
-TYPED_TEST(ForkTest, AChildReleasesAKeyThatThreadsOfItsParentWaitFor) {
+LOCKMAP_TEST_BOTH(ForkTest, AChildReleasesAKeyThatThreadsOfItsParentWaitFor) {
   constexpr int key = 1;
-  auto& map = this->map;
+  auto& map = this->map_;
   std::string end;
   {
     std::deque<Worker> waiters;
@@ -274,8 +241,8 @@ TYPED_TEST(ForkTest, AChildReleasesAKeyThatThreadsOfItsParentWaitFor) {
 }
 
 // What is left of waiting threads holds no key back, and makes no cycle.
-TYPED_TEST(ForkTest, AChildFindsDeadlocksOfItsOwnOnly) {
-  auto& map = this->map;
+LOCKMAP_TEST_BOTH(ForkTest, AChildFindsDeadlocksOfItsOwnOnly) {
+  auto& map = this->map_;
   std::string end;
   {
     auto entry = std::optional(map.entry(1));
