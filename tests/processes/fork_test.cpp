@@ -1,5 +1,5 @@
-// A child of fork has one thread, the one that forked. Whatever the map knows of the others must not
-// keep the child from using it.
+// A child of fork has one thread, the one that forked. Whatever the map knows of the others must
+// not keep the child from using it.
 #include <gtest/gtest.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -177,7 +177,7 @@ LOCKMAP_TEST_BOTH(ForkTest, AChildReadsAsItsParentDid) {
 }
 
 LOCKMAP_TEST_BOTH(ForkTest, ChildrenWriteWhileThreadsOfTheirParentRead) {
-  constexpr int forks = 16;
+  constexpr int forks = scaled(16);
   auto& map = this->map_;
   std::atomic<bool> stop{false};
   std::atomic<int> reading{0};

@@ -22,11 +22,11 @@ struct Words {
 
 enum class Outcome { acquired, timed_out, deadlock };
 
-// What a read found: no value, the key's own, parts of two, another key's.
-enum class Found { nothing, own, torn, foreign };
+// What a read found: no value, the key's own, parts of two, another key's, an error.
+enum class Found { nothing, own, torn, foreign, error };
 
-// Stops a reader in the middle of a look-up: until a writer is done, or for long enough to show that
-// the writer waits for the reader.
+// Stops a reader in the middle of a look-up: until a writer is done, or for long enough to show
+// that the writer waits for the reader.
 class Gate {
  public:
   void pass() noexcept {
@@ -106,13 +106,17 @@ void clear(SharedMap& map) {
 
 template <class Q>
 Found read_value(SharedMap& map, const Q& asked, int key) {
-  const auto value = map.get(asked);
-  if (!value) return Found::nothing;
-  const std::uint64_t first = value->words[0];
-  for (const std::uint64_t word : value->words) {
-    if (word != first) return Found::torn;
+  try {
+    const auto value = map.get(asked);
+    if (!value) return Found::nothing;
+    const std::uint64_t first = value->words[0];
+    for (const std::uint64_t word : value->words) {
+      if (word != first) return Found::torn;
+    }
+    return first >> 32U == static_cast<std::uint64_t>(key) ? Found::own : Found::foreign;
+  } catch (const std::system_error&) {
+    return Found::error;
   }
-  return first >> 32U == static_cast<std::uint64_t>(key) ? Found::own : Found::foreign;
 }
 
 Found read(SharedMap& map, int key) {
