@@ -68,12 +68,12 @@ class [[nodiscard]] Batch {
   [[nodiscard]] const_iterator end() const noexcept { return guards_.data() + guards_.size(); }
 
   /// The guard at a position. Precondition: `index < size()`. Constant time.
-  [[nodiscard]] Guard& operator[](size_type index) noexcept {
+  [[nodiscard]] Guard& operator[](size_type index) noexcept LOCKMAP_LIFETIMEBOUND {
     LOCKMAP_ASSERT(index < size());
     return guards_[index];
   }
   /// The same.
-  [[nodiscard]] const Guard& operator[](size_type index) const noexcept {
+  [[nodiscard]] const Guard& operator[](size_type index) const noexcept LOCKMAP_LIFETIMEBOUND {
     LOCKMAP_ASSERT(index < size());
     return guards_[index];
   }
@@ -81,12 +81,12 @@ class [[nodiscard]] Batch {
   /// The guard of a key; null if the batch does not hold it, or not any more. Throws what the map's
   /// Hash and KeyEqual throw. Logarithmic in `size()`.
   template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
-  [[nodiscard]] Guard* find(const Q& key) {
+  [[nodiscard]] Guard* find(const Q& key) LOCKMAP_LIFETIMEBOUND {
     return const_cast<Guard*>(std::as_const(*this).find(key));
   }
   /// The same.
   template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
-  [[nodiscard]] const Guard* find(const Q& key) const {
+  [[nodiscard]] const Guard* find(const Q& key) const LOCKMAP_LIFETIMEBOUND {
     const auto hashed = keys_->hashed(key);
     const auto is_guard_of = [&](const Guard& guard) {
       return guard.hold_ && detail::NodeEqual<KeyEqual>(keys_->equal)(guard.hold_.node(), hashed);
@@ -119,12 +119,12 @@ class [[nodiscard]] Batch {
 
   /// The guard of a key. Throws std::out_of_range if the batch does not hold it; else as `find`.
   template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
-  [[nodiscard]] Guard& at(const Q& key) {
+  [[nodiscard]] Guard& at(const Q& key) LOCKMAP_LIFETIMEBOUND {
     return const_cast<Guard&>(std::as_const(*this).at(key));
   }
   /// The same.
   template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
-  [[nodiscard]] const Guard& at(const Q& key) const {
+  [[nodiscard]] const Guard& at(const Q& key) const LOCKMAP_LIFETIMEBOUND {
     if (const Guard* const guard = find(key)) return *guard;
     throw std::out_of_range("lockmap: Batch::at: key " + detail::describe(key) +
                             " is not in the batch");

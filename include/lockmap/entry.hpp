@@ -64,7 +64,7 @@ class [[nodiscard]] Entry {
   ~Entry() { unlock(); }
 
   /// The key, as the map stores it.
-  [[nodiscard]] const key_type& key() const noexcept { return node().key; }
+  [[nodiscard]] const key_type& key() const noexcept LOCKMAP_LIFETIMEBOUND { return node().key; }
 
   /// Whether the key has a value.
   [[nodiscard]] bool has_value() const noexcept {
@@ -73,39 +73,43 @@ class [[nodiscard]] Entry {
   }
 
   /// The value; null if there is none.
-  [[nodiscard]] mapped_type* get() noexcept {
+  [[nodiscard]] mapped_type* get() noexcept LOCKMAP_LIFETIMEBOUND {
     return has_value() ? std::addressof(hold_.node()->value) : nullptr;
   }
   /// The same.
-  [[nodiscard]] const mapped_type* get() const noexcept {
+  [[nodiscard]] const mapped_type* get() const noexcept LOCKMAP_LIFETIMEBOUND {
     return has_value() ? std::addressof(hold_.node()->value) : nullptr;
   }
 
   /// The value. Throws std::bad_optional_access if there is none.
-  [[nodiscard]] mapped_type& value() {
+  [[nodiscard]] mapped_type& value() LOCKMAP_LIFETIMEBOUND {
     if (!has_value()) throw std::bad_optional_access();
     return hold_.node()->value;
   }
   /// The same.
-  [[nodiscard]] const mapped_type& value() const {
+  [[nodiscard]] const mapped_type& value() const LOCKMAP_LIFETIMEBOUND {
     if (!has_value()) throw std::bad_optional_access();
     return hold_.node()->value;
   }
 
   /// The value. Precondition: there is one.
-  [[nodiscard]] mapped_type& operator*() noexcept {
+  [[nodiscard]] mapped_type& operator*() noexcept LOCKMAP_LIFETIMEBOUND {
     LOCKMAP_ASSERT(has_value());
     return hold_.node()->value;
   }
   /// The same.
-  [[nodiscard]] const mapped_type& operator*() const noexcept {
+  [[nodiscard]] const mapped_type& operator*() const noexcept LOCKMAP_LIFETIMEBOUND {
     LOCKMAP_ASSERT(has_value());
     return hold_.node()->value;
   }
   /// The same.
-  [[nodiscard]] mapped_type* operator->() noexcept { return std::addressof(**this); }
+  [[nodiscard]] mapped_type* operator->() noexcept LOCKMAP_LIFETIMEBOUND {
+    return std::addressof(**this);
+  }
   /// The same.
-  [[nodiscard]] const mapped_type* operator->() const noexcept { return std::addressof(**this); }
+  [[nodiscard]] const mapped_type* operator->() const noexcept LOCKMAP_LIFETIMEBOUND {
+    return std::addressof(**this);
+  }
 
   /// A copy of the value, or `fallback` if there is none. Throws what the copy or the conversion
   /// throws.
@@ -140,7 +144,7 @@ class [[nodiscard]] Entry {
   /// Constructs a value in place, after destroying the one that is there. Throws what the
   /// constructor throws; then there is no value.
   template <class... Args>
-  mapped_type& emplace(Args&&... args) {
+  mapped_type& emplace(Args&&... args) LOCKMAP_LIFETIMEBOUND {
     if (!has_value()) {
       construct(std::forward<Args>(args)...);
       return hold_.node()->value;
@@ -157,7 +161,7 @@ class [[nodiscard]] Entry {
 
   /// The value; if there is none, stores the given one first. Throws what the value's move throws;
   /// then there is still none.
-  mapped_type& or_insert(mapped_type value) {
+  mapped_type& or_insert(mapped_type value) LOCKMAP_LIFETIMEBOUND {
     if (!has_value()) construct(std::move(value));
     return hold_.node()->value;
   }
@@ -165,7 +169,7 @@ class [[nodiscard]] Entry {
   /// The value; if there is none, stores what `make()` returns first. `make` may use other keys of
   /// the map. Throws what it throws; then there is still no value.
   template <detail::MakerOf<mapped_type> F>
-  mapped_type& or_insert_with(F&& make) {
+  mapped_type& or_insert_with(F&& make) LOCKMAP_LIFETIMEBOUND {
     if (!has_value()) {
       hold_.node()->construct_value_from(shard_->allocator(), std::forward<F>(make));
       note_stored();

@@ -16,14 +16,11 @@ int misused(Map& map) {
   auto& element = map.batch_lock(std::vector<std::string>{"a"})[0];                // dangles
   auto& found = map.batch_lock(std::vector<std::string>{"a"}).at("a");             // dangles
   const auto* searched = map.batch_lock(std::vector<std::string>{"a"}).find("a");  // dangles
-  const auto& read = map.shared_entry("a").value();                                // dangles
   int sum = 0;
   for (const int number : map.entry("a").value()) sum += number;  // dangles
-  for (const int number : *map.shared_entry("a")) sum += number;  // dangles
   return sum + static_cast<int>(stored.size() + made.size() + emplaced.size() + value.size() +
                                 dereferenced.size() + key.size() + pointer->size() +
-                                element.key().size() + found.key().size() + searched->key().size() +
-                                read.size());
+                                element.key().size() + found.key().size() + searched->key().size());
 }
 
 std::vector<int>& returned(Map& map) {

@@ -29,6 +29,14 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
 #define LOCKMAP_ALWAYS_INLINE inline __attribute__((always_inline))
 #endif
 
+// The result refers into the object that the function was called on: where that is a temporary,
+// clang warns.
+#if defined(__clang__)
+#define LOCKMAP_LIFETIMEBOUND [[clang::lifetimebound]]
+#else
+#define LOCKMAP_LIFETIMEBOUND
+#endif
+
 // For what must exist once in a process: shared libraries that are built with hidden visibility
 // would each have their own.
 #if defined(_WIN32)
