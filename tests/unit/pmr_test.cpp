@@ -156,7 +156,7 @@ LOCKMAP_TEST_BOTH(PmrTest, Entries) {
 
 LOCKMAP_TEST_BOTH(PmrTest, TemporaryKeys) {
   auto map = this->template make<typename TestFixture::NameMap>();
-  map.entry(key_text).emplace(3U, value_text);
+  map.entry(key_text).emplace(3U, this->text(value_text));
   EXPECT_TRUE(map.contains(key_text));
   EXPECT_FALSE(map.contains(other_text));
   {

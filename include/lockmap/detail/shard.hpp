@@ -255,7 +255,7 @@ class alignas(cache_line) Shard : private StructureLock {
     Walk& operator=(const Walk&) = delete;
     ~Walk() {
       if (state_ != State::under_way) return;
-      const ExclusiveSection section(shard_);
+      const Section section(shard_);
       end();
     }
 
@@ -297,10 +297,7 @@ class alignas(cache_line) Shard : private StructureLock {
 
   // Destroys a list of unlinked nodes with values, outside of every section.
   void destroy_nodes(Node* first) noexcept {
-    for (Node* node = first; node != nullptr; node = node->next) {
-      node->destroy_value();
-      node->destroy_key();
-    }
+    destroy_contents(first);
     slab_.free_remote(first);
     give_memory_back();
   }
@@ -364,6 +361,7 @@ class alignas(cache_line) Shard : private StructureLock {
     Node* unused = nullptr;        // an unlinked node without a value
     Node* first_victim = nullptr;  // a list of evicted nodes, in the order of eviction
     Node* last_victim = nullptr;
+    Node* moved_from = nullptr;  // a list of nodes whose contents have moved
   };
 
   LOCKMAP_NOINLINE void unlock_and_do_deferred() noexcept {
@@ -375,16 +373,29 @@ class alignas(cache_line) Shard : private StructureLock {
       deferred.unused->destroy_key();
       slab_.free_remote(deferred.unused);
     }
+    if (deferred.moved_from != nullptr) {
+      destroy_contents(deferred.moved_from);
+      slab_.free_remote(deferred.moved_from);
+      const ExclusiveSection section(*this);
+      free_empty_chunks();
+    }
     give_memory_back();
     if (deferred.first_victim != nullptr) {
       VictimQueue::push(&end_victims, this, deferred.first_victim);
     }
   }
 
+  static void destroy_contents(Node* first) noexcept {
+    for (Node* node = first; node != nullptr; node = node->next) {
+      node->destroy_value();
+      node->destroy_key();
+    }
+  }
+
   // Once the nodes that made the shard sparse are free: an unlinked one keeps its chunk.
   void give_memory_back() noexcept {
     if (!sparse_.load(std::memory_order_relaxed)) return;
-    const ExclusiveSection section(*this);
+    const Section section(*this);
     compact_if_sparse();
   }
 
@@ -621,6 +632,7 @@ class alignas(cache_line) Shard : private StructureLock {
           node->move_contents_to(*place);
           place->state.store(State(State::has_value_bit), std::memory_order_relaxed);
           policy_.on_relocate(*node, *place);
+          node->state.store(unlinked_state, std::memory_order_relaxed);
           node->next = std::exchange(moved, node);
         }
       }
@@ -628,19 +640,24 @@ class alignas(cache_line) Shard : private StructureLock {
     }
     adopt(fresh.table);
     std::destroy_at(std::addressof(fresh.table));
-    destroy_moved(moved);
-    slab_.sweep();
+    if constexpr (Node::trivially_destroyed) {
+      while (moved != nullptr) slab_.free(std::exchange(moved, moved->next));
+    }
+    if (moved != nullptr) {
+      deferred_.moved_from = moved;  // to be destroyed outside (I6); then there is another sweep
+      has_deferred_ = true;
+    } else {
+      slab_.sweep();
+    }
   }
 
-  static void destroy_moved(Node* moved) noexcept {
-    while (moved != nullptr) {
-      Node* const next = moved->next;
-      moved->destroy_value();
-      moved->destroy_key();
-      moved->state.store(State(), std::memory_order_relaxed);
-      moved->poison_contents();
-      moved = next;
-    }
+  // Frees the chunks without a node.
+  void free_empty_chunks() noexcept {
+    if (walks_ != 0) return;
+    (void)slab_.mark([](const Node& /*node*/) { return true; });
+    slab_.sweep();
+    set_compaction_limit();
+    removals_to_next_try_ = slab_.capacity() / 8;
   }
 
   bool has_deferred_ = false;
