@@ -151,8 +151,8 @@ class World {
         };
       }
       has_listener_ = start.has_listener;
-      return Map(LruOptions{.max_size = start.bound, .shard_count = start.shards}, listener,
-                 CollidingHash<Key>{}, FaultyEqual<Key>{}, Allocator(memory));
+      return Map(LruOptions{.max_size = start.bound, .shard_count = start.shards},
+                 std::move(listener), CollidingHash<Key>{}, FaultyEqual<Key>{}, Allocator(memory));
     } else {
       return Map(Options{.shard_count = start.shards}, CollidingHash<Key>{}, FaultyEqual<Key>{},
                  Allocator(memory));

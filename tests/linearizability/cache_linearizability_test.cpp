@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include <lockmap/lockmap.hpp>
 
@@ -30,12 +31,12 @@ class CacheLinearizabilityTest : public testing::Test {
   // history, without one a value may vanish at any time.
   static void expect_linearizable_evictions(LruOptions options, bool listens) {
     const MapSpecification specification(!listens);
-    typename Cache::EvictionListener listener;
-    if (listens) {
-      listener = [](const int& key, Value& value) { CacheClient::note_eviction(key, value); };
-    }
     expect_linearizable(for_two_to_four_threads([&](int threads) {
-      Cache cache(options, listener);
+      typename Cache::EvictionListener listener;
+      if (listens) {
+        listener = [](const int& key, Value& value) { CacheClient::note_eviction(key, value); };
+      }
+      Cache cache(options, std::move(listener));
       const Plan plan{.threads = threads, .keys = 4, .histories = scaled(1024)};
       const Findings findings = explore(
           cache, plan,
