@@ -1,6 +1,5 @@
 # The target `doc`: the reference, as HTML. It fails if a public name is without documentation.
 find_package(Doxygen REQUIRED)
-find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
 set(LOCKMAP_DOC_DIR ${PROJECT_SOURCE_DIR}/cmake/doc)
 set(LOCKMAP_DOC_INCLUDE ${PROJECT_SOURCE_DIR}/include)

@@ -1,9 +1,12 @@
 """GDB pretty-printers for lockmap. Use: (gdb) source .../share/lockmap/lockmap_gdb.py
 
 A map prints as its size, its shards and its keys, in no particular order. A key that is held says
-so, with the id that lockmap gave the holding thread; which thread that is tells
+so, with the id of the owner that holds it, as the messages of deadlock errors do, or with the
+number of owners that share it. Each thread is an owner; which one has which id tells
 
-    (gdb) thread apply all -q print 'lockmap::detail::ThisThread::data'.id
+    (gdb) thread apply all -q print 'lockmap::detail::ThisModule::record_'.owner.id
+
+in the module that made the map. A thread that never held a key nor waited for one has the id 0.
 
 Whether a held key has a value only its holder knows, from its Entry: the map shows what was true
 when the key was locked. Nothing is called in the program, so core files print as well.
@@ -17,7 +20,8 @@ import gdb.printing
 SHARDS = ("shards_", "shards_")
 SHARD_COUNT = ("shards_", "size_")
 MAX_SIZE = ("max_size_",)
-SHARD_SIZE_PARTS = (("values_", "exclusive_"), ("values_", "shared_"))
+SHARD_SIZE_PARTS = (("values_", "locked_"), ("values_", "shared_"))
+SIZE_MASK = (1 << 32) - 1  # the high halves say how often the parts changed
 SHARD_CHUNKS = ("slab_", "chunks_")
 SHARD_FRESH = ("slab_", "fresh_")
 SHARD_FRESH_END = ("slab_", "fresh_end_")
@@ -26,9 +30,9 @@ CHUNK_CAPACITY = ("capacity",)
 NODE_STATE = ("state", "word_")
 NODE_KEY = ("key",)
 NODE_VALUE = ("value",)
-ENTRY_NODE = ("lock_", "node")
+ENTRY_NODE = ("hold_", "node_")
 ENTRY_HAS_VALUE = ("has_value_",)
-BATCH_ENTRIES = ("entries_",)
+BATCH_GUARDS = ("guards_",)
 STATE = "lockmap::detail::State"
 VECTORS = (  # begin and end of a std::vector: libstdc++, libc++
     (("_M_impl", "_M_start"), ("_M_impl", "_M_finish")),
@@ -92,27 +96,42 @@ class State:
         state = gdb.lookup_type(STATE)
         return int(gdb.Value(bytes(state.sizeof), state)[name])
 
-    def has_value(self):
-        return self.bits & self.constant("has_value_bit") != 0
+    def is_set(self, name):
+        return self.bits & self.constant(name) != 0
 
-    def waiting(self):
-        """How many threads want the key, the holder left out."""
-        below_owner = self.bits & ((1 << self.constant("owner_shift")) - 1)
-        return below_owner // self.constant("one_pin") - (1 if self.locked() else 0)
+    def has_value(self):
+        return self.is_set("has_value_bit")
 
     def locked(self):
-        return self.bits & self.constant("locked_bit") != 0
+        return self.is_set("locked_bit")
+
+    def pins(self):
+        below_owner = self.bits & ((1 << self.constant("owner_shift")) - 1)
+        return below_owner // self.constant("one_pin")
+
+    def in_table(self):
+        return self.has_value() or self.pins() != 0
 
     def owner(self):
-        return self.bits >> self.constant("owner_shift")
+        """Who holds the key exclusively; 0 if nobody does."""
+        return self.bits >> self.constant("owner_shift") if self.locked() else 0
+
+    def sharers(self):
+        """How many hold the key shared."""
+        return 0 if self.locked() else self.bits >> self.constant("owner_shift")
+
+    def holds(self):
+        return 1 if self.locked() else self.sharers()
 
     def note(self):
         """What is to be said of the lock; empty if nobody wants the key."""
         notes = []
         if self.locked():
-            notes.append(f"held by thread {self.owner()}")
-        if self.waiting() != 0:
-            notes.append(f"{self.waiting()} waiting")
+            notes.append(f"held by owner {self.owner()}")
+        elif self.sharers() != 0:
+            notes.append(f"shared by {self.sharers()}")
+        if self.pins() != self.holds():
+            notes.append(f"{self.pins() - self.holds()} waiting")
         return ", ".join(notes)
 
 
@@ -120,6 +139,10 @@ def shards(map_value):
     first = member(map_value, SHARDS)
     count = bounded("shard_count", int(member(map_value, SHARD_COUNT)), MAX_SHARDS)
     return [first[i] for i in range(count)]
+
+
+def values(shard):
+    return sum(atomic(member(shard, part)) for part in SHARD_SIZE_PARTS) & SIZE_MASK
 
 
 def runs(shard):
@@ -132,8 +155,8 @@ def runs(shard):
         yield nodes, int((fresh if end == fresh_end else end) - nodes)
 
 
-def nodes_in_use(all_shards):
-    """The nodes whose state word is not 0."""
+def nodes_in_table(all_shards):
+    """The nodes that are in their shard's table, each with its state."""
     looked_at = 0
     for nodes, length in (run for shard in all_shards for run in runs(shard)):
         size = nodes.type.target().sizeof
@@ -149,8 +172,11 @@ def nodes_in_use(all_shards):
             block = gdb.selected_inferior().read_memory(int(nodes) + start * size, count * size)
             block = block.tobytes()
             for i in range(count):
-                if any(block[i * size + begin : i * size + end]):
-                    yield nodes[start + i]
+                if not any(block[i * size + begin : i * size + end]):
+                    continue
+                state = State(nodes[start + i])
+                if state.in_table():
+                    yield nodes[start + i], state
 
 
 class MapPrinter:
@@ -161,7 +187,7 @@ class MapPrinter:
     def to_string(self):
         try:
             all_shards = shards(self.value)
-            size = sum(atomic(member(s, part)) for s in all_shards for part in SHARD_SIZE_PARTS)
+            size = sum(values(shard) for shard in all_shards)
             text = f"{self.name} of {counted(size, 'value')} in {counted(len(all_shards), 'shard')}"
             if self.name.endswith("LruLockMap"):
                 text += f", max_size {atomic(member(self.value, MAX_SIZE))}"
@@ -176,17 +202,16 @@ class MapPrinter:
             return  # said above
         number = 0
         try:
-            for node in nodes_in_use(all_shards):
+            for node, state in nodes_in_table(all_shards):
                 yield f"key {number}", member(node, NODE_KEY)
-                yield f"value {number}", self.content(node)
+                yield f"value {number}", self.content(node, state)
                 number += 1
         except gdb.error as error:
             yield "error", "error"
             yield "error text", f"{error}"
 
     @staticmethod
-    def content(node):
-        state = State(node)
+    def content(node, state):
         note = state.note()
         value = member(node, NODE_VALUE)
         if state.has_value():
@@ -219,7 +244,7 @@ class EntryPrinter:
     def children(self):
         try:
             node = self.node()
-            if node is None or not State(node).locked():
+            if node is None or State(node).holds() == 0:
                 return
             yield "key", member(node, NODE_KEY)
             if bool(member(self.value, ENTRY_HAS_VALUE)):
@@ -232,19 +257,19 @@ class BatchPrinter:
     def __init__(self, value):
         self.value = value
 
-    def entries(self):
-        first, count = vector(member(self.value, BATCH_ENTRIES))
+    def guards(self):
+        first, count = vector(member(self.value, BATCH_GUARDS))
         return first, bounded("size", count, MAX_SLOTS)
 
     def to_string(self):
         try:
-            return f"lockmap::Batch of {counted(self.entries()[1], 'key')}"
+            return f"lockmap::Batch of {counted(self.guards()[1], 'key')}"
         except gdb.error as error:
             return f"lockmap::Batch (unreadable: {error})"
 
     def children(self):
         try:
-            first, count = self.entries()
+            first, count = self.guards()
         except gdb.error:
             return  # said above
         for i in range(count):

@@ -19,19 +19,19 @@
 namespace lockmap {
 
 /// The guards of several keys, as a range in the order in which they were taken: that of the keys.
-/// The name of the type is `Map::Batch`. Guards are released in reverse order. All that is said of a
-/// guard holds for each.
+/// The name of the type is `Map::Batch`. Guards are released in reverse order. All that is said of
+/// a guard holds for each.
 template <class Guard, class KeyTraits>
 class [[nodiscard]] Batch {
   using Hash = typename KeyTraits::hasher;
   using KeyEqual = typename KeyTraits::key_equal;
 
  public:
-  using key_type = typename Guard::key_type;
-  using value_type = Guard;
-  using size_type = std::size_t;
-  using iterator = Guard*;
-  using const_iterator = const Guard*;
+  using key_type = typename Guard::key_type;  ///< of the keys
+  using value_type = Guard;                   ///< of the guards
+  using size_type = std::size_t;              ///< of positions
+  using iterator = Guard*;                    ///< contiguous
+  using const_iterator = const Guard*;        ///< contiguous
 
   Batch(const Batch&) = delete;
   Batch& operator=(const Batch&) = delete;
@@ -53,19 +53,26 @@ class [[nodiscard]] Batch {
   /// Releases the keys, the last one first.
   ~Batch() { release(); }
 
-  /// The range of the entries, in the order in which they were taken. Constant time.
+  /// The number of guards. Constant time.
   [[nodiscard]] size_type size() const noexcept { return guards_.size(); }
+  /// Whether there are none. Constant time.
   [[nodiscard]] bool empty() const noexcept { return guards_.empty(); }
+
+  /// The first guard. Constant time.
   [[nodiscard]] iterator begin() noexcept { return guards_.data(); }
+  /// Behind the last guard. Constant time.
   [[nodiscard]] iterator end() noexcept { return guards_.data() + guards_.size(); }
+  /// The first guard. Constant time.
   [[nodiscard]] const_iterator begin() const noexcept { return guards_.data(); }
+  /// Behind the last guard. Constant time.
   [[nodiscard]] const_iterator end() const noexcept { return guards_.data() + guards_.size(); }
 
-  /// The entry at a position. Precondition: `index < size()`. Constant time.
+  /// The guard at a position. Precondition: `index < size()`. Constant time.
   [[nodiscard]] Guard& operator[](size_type index) noexcept {
     LOCKMAP_ASSERT(index < size());
     return guards_[index];
   }
+  /// The same.
   [[nodiscard]] const Guard& operator[](size_type index) const noexcept {
     LOCKMAP_ASSERT(index < size());
     return guards_[index];
@@ -77,6 +84,7 @@ class [[nodiscard]] Batch {
   [[nodiscard]] Guard* find(const Q& key) {
     return const_cast<Guard*>(std::as_const(*this).find(key));
   }
+  /// The same.
   template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
   [[nodiscard]] const Guard* find(const Q& key) const {
     const auto hashed = keys_->hashed(key);
@@ -109,11 +117,12 @@ class [[nodiscard]] Batch {
     return contains(key.key);
   }
 
-  /// The entry of a key. Throws std::out_of_range if the batch does not hold it; else as `find`.
+  /// The guard of a key. Throws std::out_of_range if the batch does not hold it; else as `find`.
   template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
   [[nodiscard]] Guard& at(const Q& key) {
     return const_cast<Guard&>(std::as_const(*this).at(key));
   }
+  /// The same.
   template <detail::LookupKey<key_type, Hash, KeyEqual> Q = key_type>
   [[nodiscard]] const Guard& at(const Q& key) const {
     if (const Guard* const guard = find(key)) return *guard;

@@ -60,8 +60,8 @@ struct Defaults<std::basic_string<Char, std::char_traits<Char>, Allocator>>
 template <class Key>
 using default_hash = typename detail::Defaults<Key>::Hash;
 
-/// The equality that belongs to default_hash, and transparent where it is: of views for strings, and
-/// std::equal_to<Key> for any other key.
+/// The equality that belongs to default_hash, and transparent where it is: of views for strings,
+/// and std::equal_to<Key> for any other key.
 template <class Key>
 using default_equal = typename detail::Defaults<Key>::Equal;
 

@@ -27,16 +27,16 @@ class ShardedMap;
 /// belongs to the thread that acquired it, as std::unique_lock<std::mutex> does: that thread must
 /// release it, and no two threads may use one entry at the same time. It must not outlive its map.
 ///
-/// No member waits for anything, and none but `unlock`, the destructor and the assignment, which may
-/// take a shard's internal lock for a moment, touches what other threads use. Destructors and copies
-/// of values run while this key, and no internal lock, is held. Every member takes constant time,
-/// unless it releases a key and that wakes a waiter or evicts. After a move from the entry, or
-/// `unlock`, only destruction and assignment are allowed.
+/// No member waits for anything, and none but `unlock`, the destructor and the assignment, which
+/// may take a shard's internal lock for a moment, touches what other threads use. Destructors and
+/// copies of values run while this key, and no internal lock, is held. Every member takes constant
+/// time, unless it releases a key and that wakes a waiter or evicts. After a move from the entry,
+/// or `unlock`, only destruction and assignment are allowed.
 template <class Shard>
 class [[nodiscard]] Entry {
  public:
-  using key_type = typename Shard::key_type;
-  using mapped_type = typename Shard::mapped_type;
+  using key_type = typename Shard::key_type;        ///< of the key
+  using mapped_type = typename Shard::mapped_type;  ///< of the value
 
   Entry(const Entry&) = delete;
   Entry& operator=(const Entry&) = delete;
@@ -76,6 +76,7 @@ class [[nodiscard]] Entry {
   [[nodiscard]] mapped_type* get() noexcept {
     return has_value() ? std::addressof(hold_.node()->value) : nullptr;
   }
+  /// The same.
   [[nodiscard]] const mapped_type* get() const noexcept {
     return has_value() ? std::addressof(hold_.node()->value) : nullptr;
   }
@@ -85,6 +86,7 @@ class [[nodiscard]] Entry {
     if (!has_value()) throw std::bad_optional_access();
     return hold_.node()->value;
   }
+  /// The same.
   [[nodiscard]] const mapped_type& value() const {
     if (!has_value()) throw std::bad_optional_access();
     return hold_.node()->value;
@@ -95,11 +97,14 @@ class [[nodiscard]] Entry {
     LOCKMAP_ASSERT(has_value());
     return hold_.node()->value;
   }
+  /// The same.
   [[nodiscard]] const mapped_type& operator*() const noexcept {
     LOCKMAP_ASSERT(has_value());
     return hold_.node()->value;
   }
+  /// The same.
   [[nodiscard]] mapped_type* operator->() noexcept { return std::addressof(**this); }
+  /// The same.
   [[nodiscard]] const mapped_type* operator->() const noexcept { return std::addressof(**this); }
 
   /// A copy of the value, or `fallback` if there is none. Throws what the copy or the conversion

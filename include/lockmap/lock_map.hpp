@@ -14,15 +14,15 @@
 
 namespace lockmap {
 
-/// A hash map for many threads, in which a thread can hold the exclusive lock of one key, present or
-/// not, for as long as it needs, while every other key stays free.
+/// A hash map for many threads, in which a thread can hold the exclusive lock of one key, present
+/// or not, for as long as it needs, while every other key stays free.
 ///
-///   lockmap::LockMap<std::string, int> stock;
-///   stock.insert("apple", 3);
-///   {
-///     auto apple = stock.entry("apple");      /// locks "apple", and nothing else
-///     if (apple.value() > 0) --apple.value();
-///   }                                         /// unlocks
+///     lockmap::LockMap<std::string, int> stock;
+///     stock.insert("apple", 3);
+///     {
+///       auto apple = stock.entry("apple");      // locks "apple", and nothing else
+///       if (apple.value() > 0) --apple.value();
+///     }                                         // unlocks
 ///
 /// Key needs a hash and an equality, Value only a move (and a copy for `get` and
 /// `get_or_insert_with`). A key is stored once and hashed once per operation. `Q`, where it stands
@@ -31,16 +31,16 @@ namespace lockmap {
 ///
 /// What holds for every operation:
 /// - It may be called from any thread at any time, except construction and destruction.
-/// - It waits only for keys that it is given (`for_each`, `retain` and `clear`: for all keys), never
-///   for others that somebody holds.
+/// - It waits only for keys that it is given (`for_each`, `retain` and `clear`: for all keys),
+///   never for others that somebody holds.
 /// - Where it would wait for ever it throws std::system_error with
 ///   std::errc::resource_deadlock_would_occur instead: for a key that the calling thread itself
 ///   holds, or at the end of a cycle of threads that wait for each other's keys, in this map or any
 ///   other. The thread keeps what it held.
 /// - Exceptions of the hash, the equality, the allocator, a copy or move, or a callback pass
 ///   through. No key stays locked, and an insertion that failed leaves no trace.
-/// - The memory of nodes and tables comes from copies of the allocator, one per shard, which must be
-///   usable by several threads at a time.
+/// - The memory of nodes and tables comes from copies of the allocator, one per shard, which must
+///   be usable by several threads at a time.
 /// - The hash, callbacks, copies of values and destructors run outside of every internal lock and
 ///   may use other keys of the map. KeyEqual, the construction of keys that are stored, moves of
 ///   keys and values that do not throw (and the destruction of what they leave), and the allocator
@@ -68,8 +68,8 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   /// An empty map with the default options. Throws as the other constructor does.
   LockMap() : LockMap(Options{}) {}
 
-  /// An empty map. Throws std::length_error for a shard count or capacity that no memory could hold,
-  /// and what the allocator throws. Linear in both.
+  /// An empty map. Throws std::length_error for a shard count or capacity that no memory could
+  /// hold, and what the allocator throws. Linear in both.
   explicit LockMap(Options options, Hash hash = {}, KeyEqual equal = {}, Allocator allocator = {})
       : Base(options.shard_count != 0 ? options.shard_count : detail::default_shard_count(),
              options.initial_capacity, std::move(hash), std::move(equal), allocator) {}

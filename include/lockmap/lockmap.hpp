@@ -1,4 +1,5 @@
-// lockmap: a thread-safe hash map and LRU cache with a lock for each key.
+/// @namespace lockmap
+/// A thread-safe hash map and LRU cache with a lock for each key.
 
 #ifndef LOCKMAP_LOCKMAP_HPP
 #define LOCKMAP_LOCKMAP_HPP

@@ -29,16 +29,16 @@ namespace lockmap {
 /// A LockMap that holds at most `max_size` keys: storing or locking one more evicts the least
 /// recently used one that nobody holds or waits for.
 ///
-///   lockmap::LruLockMap<std::string, Page> pages(10'000);
-///   Page page = pages.get_or_insert_with(url, [&] { return load(url); });
+///     lockmap::LruLockMap<std::string, Page> pages(10'000);
+///     Page page = pages.get_or_insert_with(url, [&] { return load(url); });
 ///
 /// All that is said of LockMap holds here, and further:
 /// - Every operation that acquires a key makes it the most recently used one of its shard when it
 ///   acquires it, except `peek`, `for_each`, `retain` and `remove`. Each shard has an order and a
 ///   part of the bound of its own; with one shard the order is exact LRU.
-/// - Eviction never waits. Keys that are held or waited for, and the key that the operation has just
-///   stored, are passed over; if nothing else is left, the shard is over its bound until a guard is
-///   released, and that release evicts.
+/// - Eviction never waits. Keys that are held or waited for, and the key that the operation has
+///   just stored, are passed over; if nothing else is left, the shard is over its bound until a
+///   guard is released, and that release evicts.
 /// - A key that is only locked takes a place while its guard lives, and may evict another.
 template <class Key, class Value, class Hash = default_hash<Key>,
           class KeyEqual = default_equal<Key>,
@@ -74,9 +74,9 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   /// An empty cache with the default options. Throws as the other constructor does.
   explicit LruLockMap(std::size_t max_size) : LruLockMap(LruOptions{.max_size = max_size}) {}
 
-  /// An empty cache, which never has more shards than `max_size`. Throws std::invalid_argument for a
-  /// `max_size` or `max_evict` of 0, std::length_error for a shard count or capacity that no memory
-  /// could hold, and what the allocator throws. Linear in the shards and the capacity.
+  /// An empty cache, which never has more shards than `max_size`. Throws std::invalid_argument for
+  /// a `max_size` or `max_evict` of 0, std::length_error for a shard count or capacity that no
+  /// memory could hold, and what the allocator throws. Linear in the shards and the capacity.
   explicit LruLockMap(LruOptions options, EvictionListener listener = {}, Hash hash = {},
                       KeyEqual equal = {}, Allocator allocator = {})
       : Base(checked_shard_count(options), options.initial_capacity, std::move(hash),
@@ -91,8 +91,8 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
     }
   }
 
-  /// Precondition: no key is held. Destructors of values may still use the cache; the listener is not
-  /// called. Linear in the keys and in `shard_count()`.
+  /// Precondition: no key is held. Destructors of values may still use the cache; the listener is
+  /// not called. Linear in the keys and in `shard_count()`.
   ~LruLockMap() { this->destroy_all_values(); }
 
   // One key
@@ -187,8 +187,8 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
     }
   }
 
-  /// What happened since construction. While other threads use the cache, the sum of what the shards
-  /// had at slightly different moments. Waits for nothing. Linear in `shard_count()`.
+  /// What happened since construction. While other threads use the cache, the sum of what the
+  /// shards had at slightly different moments. Waits for nothing. Linear in `shard_count()`.
   [[nodiscard]] LruStats stats() const noexcept {
     LruStats stats;
     for (const Shard& shard : this->shards()) {

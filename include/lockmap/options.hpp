@@ -35,6 +35,8 @@ struct LruStats {
 
 /// For `get_or_insert_with`: callers that wait share the failure of the call that they wait for.
 struct ShareFailure {};
+
+/// The one of its type.
 inline constexpr ShareFailure share_failure{};
 
 }  // namespace lockmap

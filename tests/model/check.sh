@@ -32,9 +32,13 @@ case $mode in
 esac
 
 # Errors of another kind than the expected one are passed over: they may come first.
-compile=(-w -DMEMLIM=3500)
-run=(-w23 -m4000000)
-if [ -z "$expected" ]; then compile+=(-O2); fi
+compile=(-w -DMEMLIM=1000)
+if [ -z "$expected" ]; then
+  compile+=(-O1)
+  run=(-w23 -m2000000)
+else
+  run=(-w20 -m200000)
+fi
 case $mode:$expected in
   LIVE:* | *:cycle)
     compile+=(-DNFAIR=4)
@@ -56,7 +60,8 @@ if [ -z "$expected" ]; then
   if grep -Eq 'Search not completed|max search depth too small|out of memory' output; then
     fail "the search is not complete"
   fi
-  if [ -z "$mode" ] && sed -n '/^unreached in proctype/,/^\t(/p' output | grep -q ', state '; then
+  if [ "$mode" != LIVE ] &&
+    sed -n '/^unreached in proctype/,/^\t(/p' output | grep -q ', state '; then
     fail "there are statements that no run reaches"
   fi
 else

@@ -1,113 +1,194 @@
-/* The lock protocol of one shard: include/lockmap/detail/shard.hpp, state_word.hpp, waiter.hpp.
+/* The lock protocol: include/lockmap/detail/key_lock.hpp, with state_word.hpp and waiter.hpp; and
+ * what shard.hpp and hold.hpp make of it.
  *
- *   tests/model/check.sh lock_protocol.pml           every interleaving of three threads, two keys
+ *   tests/model/check.sh lock_protocol.pml           every interleaving of four threads, one key
+ *   tests/model/check.sh lock_protocol.pml CACHE     of three, two keys, and room for one of them
  *   tests/model/check.sh lock_protocol.pml LIVE      fewer operations, but no waiter starves
  *   tests/model/check.sh lock_protocol.pml BUG_...   a bug is put in; it has to be found
  *
- * What it says: no two threads hold a key; no thread touches a node that was given back, though
- * nodes are used again at once; I4, I7, I9, I10 and "pins are what they count" hold whenever the
- * shard mutex is given up; a time-out leaves no pin; no thread sleeps for ever, whenever the others
- * stop; and (LIVE) a waiter gets its key though others come for it again and again.
+ * What it says: a key is held by one owner or by any number that share it; no thread touches a node
+ * that was given back, though nodes are used again at once; I4, I7, I9, I10, I12 and "pins are what
+ * they count" hold whenever the shard mutex is given up; then, too, no waiter at the head of a
+ * queue could go on, unless somebody is about to see to it; a time-out leaves no pin; no thread
+ * sleeps for ever, whenever the others stop; and (LIVE) a waiter gets its key though others come
+ * for it again and again, in either mode, and give up.
  *
  * What it does not say: anything about memory order. Interleavings are sequentially consistent; the
- * orders are argued for in shard.hpp and tested under ThreadSanitizer. Left out are also nodes that
- * are ended outside the shard mutex, walks over all keys, and threads that hold one key and wait
- * for another (the wait-for graph).
+ * orders are argued for in key_lock.hpp and tested under ThreadSanitizer. Left out are also nodes
+ * that are ended outside the shard mutex, walks over all keys, threads that hold one key and wait
+ * for another (the wait-for graph), and waiters left behind by a fork.
  *
- * One `atomic` is one step. It touches at most one thing that a thread without the shard mutex may
- * touch at the same time: a state word that others have pinned, or a waiter's `woken`. What only
- * the holder of the mutex may touch (table, order, wait list, words without pins) is in the same
- * step, as is taking the mutex before it and giving it up after it: no other thread can tell. A
- * loop of compare-exchanges that changes one word by what that word says is one step too; but the
- * fast release is two, a load and a compare-exchange.
+ * A step bears the name of the function that it stands for. One `atomic` is one step. It touches at
+ * most one thing that a thread without the shard mutex may touch at the same time: a state word
+ * that others have pinned, or a waiter's `woken`. What only the holder of the mutex may touch
+ * (table, order, queues, words without pins) is in the same step, as is taking the mutex before it
+ * and giving it up after it: no other thread can tell. A loop of compare-exchanges that changes one
+ * word by what that word says is one step too, and so are a look and a later step that would be
+ * right whatever the look had shown: `pin` after `pin_and_try_lock`, `stop_waking` and `unpin`
+ * after `try_lock_pinned`. Here these come at any time.
  *
  * Bugs, and how each is found:
- *   BUG_NO_PIN             assertion: node_is_alive
- *   BUG_FAST_VALUELESS     assertion: i4
- *   BUG_RELEASE_BY_STORE   assertion: i7
- *   BUG_LEAKED_PIN         assertion: pins_are_counted
- *   BUG_KEEP_WAKING        assertion: i9
- *   BUG_WITHDRAW_RACE      assertion: waiter_is_alive
- *   BUG_NO_EVICTION        assertion: i10
- *   BUG_DROPPED_WAKE       end state
- *   BUG_NO_HAND_OVER       cycle
+ *   BUG_NO_PIN                assertion: node_is_alive
+ *   BUG_FAST_VALUELESS        assertion: i4
+ *   BUG_RELEASE_BY_STORE      assertion: pins_are_counted
+ *   BUG_WITHDRAW_LEAVES_BIT   assertion: i7
+ *   BUG_LEAKED_PIN            assertion: pins_are_counted
+ *   BUG_KEEP_WAKING           assertion: i9
+ *   BUG_WITHDRAW_RACE         assertion: waiter_is_alive
+ *   BUG_NO_EVICTION           assertion: i10
+ *   BUG_KEEP_SET_ASIDE        assertion: i10
+ *   BUG_DROPPED_WAKE          end state
+ *   BUG_NO_HAND_OVER          cycle
+ *   BUG_SHARED_OVERTAKES      assertion: i12
+ *   BUG_ADMIT_BESIDE_SHARERS  assertion: mutual_exclusion
+ *   BUG_ADMIT_ONE_SHARER      assertion: not_lost
+ *   BUG_UNPIN_ADMITS_NOBODY   assertion: not_lost
+ *   BUG_SHARED_BY_STORE       assertion: pins_are_counted
  */
 
 #ifdef BUG_NO_HAND_OVER
 #define LIVE
 #endif
-
-#define THREADS 3
-#define NODES 2 /* as many as there are keys */
-#define NONE 3
-#ifndef BOUND
-#define BOUND 1 /* of the cache: the second key is to evict the first */
+#if defined(BUG_NO_EVICTION) || defined(BUG_KEEP_SET_ASIDE)
+#define CACHE
 #endif
 
-/* state_word.hpp; three bits for the pins, and as owner the thread's number + 1 */
+#if defined(CACHE) || defined(LIVE)
+#define THREADS 3
+#else
+#define THREADS 4
+#endif
+#ifdef CACHE
+#define NODES 2 /* as many as there are keys */
+#define BOUND 1 /* the second key is to evict the first */
+#else
+#define NODES 1
+#endif
+#define NONE 3
+
+#define EXCLUSIVE 0
+#define SHARED 1
+
+/* -- state_word.hpp; three bits for the pins, and as owner the thread's number + 1 ------------- */
+
 #define HAS_VALUE 1
 #define LOCKED 2
 #define HAS_WAITERS 4
 #define WAKING 8
-#define EVICT 16
-#define PIN 32
+#define EVICT_ON_RELEASE 16
+#define ONE_PIN 32
+#define ONE_SHARER 256
 #define PINS(w) (((w) >> 5) & 7)
+#define FIELD(w) ((w) >> 8)
 #define IS_LOCKED(w) (((w) & LOCKED) != 0)
-#define OWNER(w) ((w) >> 8)
-#define LOCKED_BY(w, who) (OWNER(w) == (who) + 1)
-#define LOCK(w, who) (((w) & 255) | LOCKED | (((who) + 1) << 8))
-#define RELEASE(w, value) ((((w) & 255 & ~(LOCKED | HAS_VALUE)) - PIN) | (value))
-#define WANTS_WAKE_UP(w) (((w) & (HAS_WAITERS | WAKING)) == HAS_WAITERS)
+#define SHARERS(w) (IS_LOCKED(w) -> 0 : FIELD(w))
+#define LOCKED_BY(w, who) (IS_LOCKED(w) && FIELD(w) == (who) + 1)
+#define IN_TABLE(w) (((w) & HAS_VALUE) || PINS(w) != 0)
+#define FREE(w) (!IS_LOCKED(w) && FIELD(w) == 0)
+#ifdef BUG_SHARED_OVERTAKES
+#define ALLOWS(w, mode) ((mode) == EXCLUSIVE -> FREE(w) : !IS_LOCKED(w))
+#else
+#define ALLOWS(w, mode) ((mode) == EXCLUSIVE -> FREE(w) : ((w) & (LOCKED | HAS_WAITERS)) == 0)
+#endif
+#define WANTS_WAKE_UP(w) (((w) & (HAS_WAITERS | WAKING)) == HAS_WAITERS && FREE(w))
+#ifdef BUG_FAST_VALUELESS
+#define WANTS_SECTION(w) (WANTS_WAKE_UP(w) || ((w) & EVICT_ON_RELEASE))
+#else
+#define WANTS_SECTION(w) ((w) != HAS_VALUE && (PINS(w) == 0 || WANTS_WAKE_UP(w)))
+#endif
+#define LOCK(w, who, mode) \
+  ((mode) == EXCLUSIVE -> ((w) | LOCKED | (((who) + 1) << 8)) : ((w) + ONE_SHARER))
+#define OF_SOLE_HOLDER(who, mode, value) LOCK(ONE_PIN | (value), who, mode)
+#define RELEASE(w, value) ((((w) & 255 & ~(LOCKED | HAS_VALUE)) - ONE_PIN) | (value))
+#define RELEASE_SHARED(w) ((w) - ONE_SHARER - ONE_PIN)
+#define UNPIN(w) ((w) - ONE_PIN)
 
-short word[NODES]; /* the state words */
+short word[NODES];
 
 /* -- Guarded by the shard mutex ---------------------------------------------------------------- */
 
 bit mutex;
 byte key_of[NODES];  /* the table: a node's key + 1; 0 is a node that is in no table */
-bit newest;          /* the order, of two */
-byte list[THREADS];  /* the wait list, from the front: thread + 1; 0 is the end */
-byte at[THREADS];    /* the node that a waiter waits for */
+short queue[NODES];  /* of waiters, thread + 1 in three bits each, from the front; 0 is the end */
+#ifdef CACHE
+bit aside[NODES];    /* the order: the nodes that are set aside, */
+bit newest;          /* and the newer one of two that are not */
+#endif
 
-#define SIZE ((key_of[0] != 0) + (key_of[1] != 0))
-#define FIND(key) (key_of[0] == (key) + 1 -> 0 : (key_of[1] == (key) + 1 -> 1 : NONE))
-#define WAITS(i, node) (list[i] != 0 && at[list[i] - 1] == (node))
-/* WaitList::first */
-#define FIRST(node) \
-  (WAITS(0, node) -> list[0] : (WAITS(1, node) -> list[1] : (WAITS(2, node) -> list[2] : 0)))
-/* WaitList::contains */
-#define LISTED(who) (list[0] == (who) + 1 || list[1] == (who) + 1 || list[2] == (who) + 1)
+#define FIRST(waiters) ((waiters) & 7)
+#define SECOND(waiters) (((waiters) >> 3) & 7)
+#define THIRD(waiters) (((waiters) >> 6) & 7)
+#define CONTAINS(waiters, who) \
+  (FIRST(waiters) == (who) + 1 || SECOND(waiters) == (who) + 1 || THIRD(waiters) == (who) + 1 || \
+   ((waiters) >> 9) == (who) + 1)
 
-/* -- Each waiter's own ------------------------------------------------------------------------- */
+/* -- Each owner's own -------------------------------------------------------------------------- */
 
+bit mode[THREADS];
 bit woken[THREADS];
-bit starving[THREADS]; /* it was passed over; only with LIVE */
+bit granted[THREADS];
+#ifdef LIVE
+bit starving[THREADS]; /* it was passed over */
+#endif
+
+/* -- Released and Admission, within one step --------------------------------------------------- */
+
+short state;
+short rest; /* of the queue */
+byte admitted;
+bit grant;
+#ifdef CACHE
+bit put_back;
+#endif
 
 /* -- For assertions: sets of threads, as bits -------------------------------------------------- */
 
-byte users[NODES];  /* threads that may touch the node while the mutex is free */
-byte dangling;      /* threads whose node was taken from them */
-byte coming;        /* taken out of the list and not handed the key (I9) */
-byte waiters;       /* threads whose Waiter exists */
-#ifdef LIVE
-bit wanting;        /* thread 0 waits */
+byte users[NODES];   /* threads that may touch the node while the mutex is free */
+byte sharers[NODES]; /* threads that hold the key shared */
+byte dangling;       /* threads whose node was taken from them */
+byte coming[NODES];  /* taken out of the queue and not granted the key (I9) */
+byte leaving[NODES]; /* out of the queue, with a pin to give up */
+byte alive;          /* threads whose Waiter exists */
+#ifdef CACHE
+byte evicting;       /* threads whose operation evicts on release (I10) */
 #endif
-byte inside[NODES]; /* who is at the value, + 1 */
-bit value[NODES];   /* whether there is a value */
+#ifdef LIVE
+bit wanting;         /* thread 0 waits */
+#endif
+byte writer[NODES];  /* who is at the value, + 1 */
+byte readers[NODES]; /* who reads it */
+bit value[NODES];    /* whether there is a value */
 
 #define SELF (1 << t)
-#define COUNT(set) (((set) & 1) + (((set) >> 1) & 1) + (((set) >> 2) & 1))
-#define COMING_TO(i, node) (((coming >> (i)) & 1) && at[i] == (node))
-#define COMING(node) (COMING_TO(0, node) + COMING_TO(1, node) + COMING_TO(2, node))
+#define COUNT(set) (((set) & 1) + (((set) >> 1) & 1) + (((set) >> 2) & 1) + (((set) >> 3) & 1))
 
+#define MUTUAL_EXCLUSION(i) (!IS_LOCKED(word[i]) || sharers[i] == 0)
 #define PINS_ARE_COUNTED(i) (PINS(word[i]) == COUNT(users[i]))
-#define UNUSED_IS_0(i) (key_of[i] != 0 || (word[i] == 0 && users[i] == 0))
-#define I4(i) (key_of[i] == 0 || PINS(word[i]) != 0 || (word[i] & HAS_VALUE))
-#define I7(i) (((word[i] & HAS_WAITERS) != 0) == (FIRST(i) != 0))
-#define I9(i) (COMING(i) == ((word[i] & WAKING) != 0))
-/* Who sleeps will be woken: by a release to come, or by one that is on its way. */
-#define NOT_LOST(i) (IS_LOCKED(word[i]) || !(word[i] & HAS_WAITERS) || (word[i] & WAKING))
-#define WILL_EVICT(i) (PINS(word[i]) != 0 && (word[i] & EVICT))
+#define SHARERS_ARE_COUNTED(i) (SHARERS(word[i]) == COUNT(sharers[i]))
+#define UNUSED_IS_0(i) (key_of[i] != 0 || (word[i] == 0 && users[i] == 0 && queue[i] == 0))
+#define I4(i) (key_of[i] == 0 || IN_TABLE(word[i]))
+#define I7(i) (((word[i] & HAS_WAITERS) != 0) == (queue[i] != 0))
+#define I9(i) (COUNT(coming[i]) == ((word[i] & WAKING) != 0))
+/* Whoever is at the head of the queue cannot go on, or somebody is about to look. */
+#define CAN_GO_ON(i) \
+  (queue[i] != 0 && \
+   (mode[FIRST(queue[i]) - 1] == EXCLUSIVE -> FREE(word[i]) : !IS_LOCKED(word[i])))
+#define NOT_LOST(i) (!CAN_GO_ON(i) || (word[i] & WAKING) || leaving[i] != 0)
+#ifdef CACHE
+#define SIZE ((key_of[0] != 0) + (key_of[1] != 0))
+#define WILL_EVICT(i) (PINS(word[i]) != 0 && (word[i] & EVICT_ON_RELEASE))
+#define IS_OVER_FOR_A_REASON (SIZE <= BOUND || WILL_EVICT(0) || WILL_EVICT(1) || evicting != 0)
+#define HAS_BIT_WHILE_ASIDE(i) (((word[i] & EVICT_ON_RELEASE) != 0) == aside[i])
+#define I10 (IS_OVER_FOR_A_REASON && HAS_BIT_WHILE_ASIDE(0) && HAS_BIT_WHILE_ASIDE(1))
+#define BOTH(claim) (claim(0) && claim(1))
+#define FIND(key) (key_of[0] == (key) + 1 -> 0 : (key_of[1] == (key) + 1 -> 1 : NONE))
+#define UNUSED_NODE (key_of[0] == 0 -> 0 : 1)
+#else
+#define I10 (!(word[0] & EVICT_ON_RELEASE))
+#define BOTH(claim) claim(0)
+#define FIND(key) (key_of[0] == (key) + 1 -> 0 : NONE)
+#define UNUSED_NODE 0
+#endif
 
 #ifdef BUG_NO_PIN
 #define require(claim) true /* they would fail before harm is done */
@@ -116,551 +197,869 @@ bit value[NODES];   /* whether there is a value */
 #endif
 
 /* The names under which spin reports what does not hold. */
-hidden byte pins_are_counted, unused_is_0, i4, i7, i9, not_lost, i10;
-hidden byte node_is_alive, waiter_is_alive;
+hidden byte mutual_exclusion, pins_are_counted, sharers_are_counted, unused_is_0;
+hidden byte i4, i7, i9, i10, i12, not_lost, node_is_alive, waiter_is_alive;
 
-/* Section::leave */
+/* -- Sections ---------------------------------------------------------------------------------- */
+
+/* With LIVE the mutex is fair, which ShardMutex is only by chance: the first to arrive takes it. */
+#ifdef LIVE
+chan arrivals = [THREADS] of { byte };
+#define ARRIVE arrivals ! t;
+#define MAY_ENTER (mutex == 0 && arrivals ? [eval(t)])
+#define ENTER arrivals ? eval(t); mutex = 1
+#else
+#define ARRIVE
+#define MAY_ENTER (mutex == 0)
+#define ENTER mutex = 1
+#endif
+
 inline leave() {
   d_step {
-    pins_are_counted = PINS_ARE_COUNTED(0) && PINS_ARE_COUNTED(1);
+#ifdef CACHE
+    if
+    :: key_of[0] == 0 || key_of[1] == 0 || aside[0] || aside[1] -> newest = 0
+    :: else
+    fi;
+#endif
+    mutual_exclusion = BOTH(MUTUAL_EXCLUSION);
+    require(mutual_exclusion);
+    pins_are_counted = BOTH(PINS_ARE_COUNTED);
     require(pins_are_counted);
-    i10 = SIZE <= BOUND || WILL_EVICT(0) || WILL_EVICT(1);
+    sharers_are_counted = BOTH(SHARERS_ARE_COUNTED);
+    require(sharers_are_counted);
+    i10 = I10;
     require(i10);
-    unused_is_0 = UNUSED_IS_0(0) && UNUSED_IS_0(1);
+    unused_is_0 = BOTH(UNUSED_IS_0);
     require(unused_is_0);
-    i4 = I4(0) && I4(1);
+    i4 = BOTH(I4);
     require(i4);
-    i7 = I7(0) && I7(1);
+    i7 = BOTH(I7);
     require(i7);
-    i9 = I9(0) && I9(1);
+    i9 = BOTH(I9);
     require(i9);
-    not_lost = NOT_LOST(0) && NOT_LOST(1);
+    not_lost = BOTH(NOT_LOST);
     require(not_lost);
     mutex = 0
   }
 }
 
-/* Section::enter. With LIVE the mutex is fair, which ShardMutex is only by chance: the first in the
- * queue takes it. */
-#ifdef LIVE
-chan queue = [THREADS] of { byte };
-#define QUEUE_UP queue ! t;
-#define MAY_ENTER (mutex == 0 && queue ? [eval(t)])
-#define ENTER queue ? eval(t); mutex = 1
-#else
-#define QUEUE_UP
-#define MAY_ENTER (mutex == 0)
-#define ENTER mutex = 1
-#endif
-
-#ifdef LIVE
-#define TIMED false
-#else
-#define TIMED (t != 0) /* one that never gives up finds every wake-up that is lost */
-#endif
-
 /* Before a state word is touched without the mutex. */
-inline touch() {
+inline touch_word() {
   node_is_alive = !(dangling & SELF);
   assert(node_is_alive)
 }
 
-/* What each way of locking the key has in common; `left` are bits of the word that go. */
-inline lock_word(left) {
-  word[n] = LOCK(word[n], t) & ~(left);
-  coming = coming & ~SELF;
-  waiters = waiters & ~SELF
+/* -- WaitQueues -------------------------------------------------------------------------------- */
+
+inline push_back() {
+  if
+  :: queue[n] == 0 -> queue[n] = t + 1
+#if THREADS > 3
+  :: SECOND(queue[n]) != 0 ->
+     require(THIRD(queue[n]) == 0);
+     queue[n] = queue[n] | ((t + 1) << 6)
+#endif
+  :: else ->
+     require(SECOND(queue[n]) == 0);
+     queue[n] = queue[n] | ((t + 1) << 3)
+  fi
 }
 
-/* Shard::take_out and Slab::put */
-inline take_out(node) {
+inline push_front() { queue[n] = (queue[n] << 3) | (t + 1) }
+
+inline remove_self() {
+  if
+  :: FIRST(queue[n]) == t + 1 -> queue[n] = queue[n] >> 3
+#if THREADS > 3
+  :: THIRD(queue[n]) == t + 1 -> queue[n] = queue[n] & 63
+#endif
+  :: else ->
+     require(SECOND(queue[n]) == t + 1);
+     queue[n] = (queue[n] & 7) | ((queue[n] >> 6) << 3)
+  fi
+}
+
+/* -- KeyLock: locking without waiting ---------------------------------------------------------- */
+
+/* What all ways of locking a key oneself have in common. */
+inline held() {
+  i12 = (mode[t] == EXCLUSIVE || queue[n] == 0 || mine != 0);
+  require(i12);
+  users[n] = users[n] | SELF;
+  if
+  :: mode[t] == SHARED -> sharers[n] = sharers[n] | SELF
+  :: else
+  fi;
+  coming[n] = coming[n] & ~SELF;
+  leaving[n] = leaving[n] & ~SELF;
+  mine = 0
+}
+
+inline lock_unpinned() {
+  require(writer[n] == 0 && readers[n] == 0); /* I3 */
+  word[n] = OF_SOLE_HOLDER(t, mode[t], word[n] & HAS_VALUE);
+  held()
+}
+
+#define MAY_PIN_AND_LOCK ALLOWS(word[n], mode[t])
+inline pin_and_try_lock() {
+  word[n] = LOCK(word[n] + ONE_PIN, t, mode[t]);
+  held()
+}
+
+inline pin() {
+#ifndef BUG_NO_PIN
+  word[n] = word[n] + ONE_PIN;
+#endif
+  users[n] = users[n] | SELF
+}
+
+#define MAY_LOCK_PINNED (mine != 0 -> FREE(word[n]) : ALLOWS(word[n], mode[t]))
+inline try_lock_pinned() {
+  touch_word();
+  word[n] = LOCK(word[n], t, mode[t]) & ~mine;
+  held()
+}
+
+/* -- KeyLock: waiting -------------------------------------------------------------------------- */
+
+inline lock_or_enqueue() {
+  if
+  :: MAY_LOCK_PINNED ->
+     try_lock_pinned();
+     leave();
+     goto locked
+  :: else ->
+     touch_word();
+     word[n] = (word[n] & ~mine) | HAS_WAITERS;
+     if
+     :: mine != 0 ->
+        push_front();
+#ifdef LIVE
+        starving[t] = 1;
+#endif
+        coming[n] = coming[n] & ~SELF;
+        mine = 0
+     :: else -> push_back()
+     fi;
+     alive = alive | SELF
+  fi
+}
+
+inline withdraw() {
+  remove_self();
+#ifndef BUG_WITHDRAW_LEAVES_BIT
+  if
+  :: queue[n] == 0 ->
+     touch_word();
+     word[n] = word[n] & ~HAS_WAITERS
+  :: else
+  fi;
+#endif
+  alive = alive & ~SELF;
+  leaving[n] = leaving[n] | SELF
+}
+
+inline stop_waking() {
+  touch_word();
+#ifndef BUG_KEEP_WAKING
+  word[n] = word[n] & ~WAKING;
+#endif
+  mine = 0;
+  coming[n] = coming[n] & ~SELF;
+  leaving[n] = leaving[n] | SELF
+}
+
+/* -- KeyLock: releasing ------------------------------------------------------------------------ */
+
+/* What all ways of releasing have in common. */
+inline no_longer_held() {
+  users[n] = users[n] & ~SELF;
+  sharers[n] = sharers[n] & ~SELF
+}
+
+#define IS_UNWANTED \
+  (has_value && word[n] == OF_SOLE_HOLDER(t, EXCLUSIVE, word[n] & HAS_VALUE))
+inline try_release_unwanted() {
+  word[n] = HAS_VALUE;
+  no_longer_held()
+}
+
+#define MAY_TRY_RELEASE (!WANTS_SECTION(RELEASE(word[n], has_value)))
+inline try_release() {
+#ifdef BUG_RELEASE_BY_STORE
+  seen = word[n];
+  goto store
+#else
+  word[n] = RELEASE(word[n], has_value);
+  no_longer_held()
+#endif
+}
+
+#define MAY_TRY_RELEASE_SHARED (!WANTS_SECTION(RELEASE_SHARED(word[n])))
+inline try_release_shared() {
+#ifdef BUG_SHARED_BY_STORE
+  seen = word[n];
+  goto store
+#else
+  word[n] = RELEASE_SHARED(word[n]);
+  no_longer_held()
+#endif
+}
+
+/* Waiter::is_starving: sooner or later; with LIVE, if the waiter was passed over before */
+#ifdef LIVE
+#define IS_STARVING starving[FIRST(rest) - 1]
+#else
+#define IS_STARVING false
+#endif
+
+inline admit() {
+  if
+  :: (state & (LOCKED | WAKING)) || !(state & HAS_WAITERS)
+#ifdef CACHE
+     ->
+     if
+     :: PINS(state) == 0 && (state & EVICT_ON_RELEASE) ->
+        state = state & ~EVICT_ON_RELEASE;
+        put_back = 1
+     :: else
+     fi
+#endif
+#ifdef BUG_DROPPED_WAKE
+  :: else
+#else
+  :: else ->
+     rest = queue[n];
+     require(rest != 0);
+     if
+     :: mode[FIRST(rest) - 1] == EXCLUSIVE ->
+        if
+#ifndef BUG_ADMIT_BESIDE_SHARERS
+        :: !FREE(state)
+        :: FREE(state) ->
+#else
+        :: true ->
+#endif
+           if
+#ifndef BUG_NO_HAND_OVER
+           :: true ->
+              grant = 1;
+              state = LOCK(state, FIRST(rest) - 1, EXCLUSIVE)
+#endif
+#ifdef BUG_NO_HAND_OVER
+           :: true -> state = state | WAKING
+#else
+           :: !IS_STARVING -> state = state | WAKING
+#endif
+           fi;
+           admitted = 1;
+           rest = rest >> 3
+        fi
+     :: else ->
+        grant = 1;
+        do
+        :: rest != 0 && mode[FIRST(rest) - 1] == SHARED ->
+           state = LOCK(state, FIRST(rest) - 1, SHARED);
+           admitted++;
+           rest = rest >> 3;
+#ifdef BUG_ADMIT_ONE_SHARER
+           break
+#endif
+        :: else -> break
+        od
+     fi;
+     if
+     :: rest == 0 -> state = state & ~HAS_WAITERS
+     :: else
+     fi
+#endif
+  fi
+}
+
+inline conclude() {
   d_step {
-    require(inside[node] == 0);
-    dangling = dangling | users[node] & ~SELF;
-    users[node] = 0;
-    key_of[node] = 0;
-    word[node] = 0;
-    value[node] = 0
+    do
+    :: admitted != 0 ->
+       rest = FIRST(queue[n]) - 1;
+       queue[n] = queue[n] >> 3;
+       if
+       :: grant ->
+          granted[rest] = 1;
+          if
+          :: mode[rest] == SHARED -> sharers[n] = sharers[n] | (1 << rest)
+          :: else
+          fi
+       :: else -> coming[n] = coming[n] | (1 << rest)
+       fi;
+       if
+       :: to_wake == 0 -> to_wake = rest + 1
+       :: to_wake != 0 && SECOND(to_wake) == 0 -> to_wake = to_wake | ((rest + 1) << 3)
+       :: else -> to_wake = to_wake | ((rest + 1) << 6)
+       fi;
+       admitted--
+    :: else -> break
+    od;
+    grant = 0;
+    rest = 0;
+    state = 0
   }
+}
+
+/* KeyLock::leave, and what comes of release_wanted; `state` is what is left. */
+inline leave_key() {
+  touch_word();
+  admit();
+  word[n] = state;
+  conclude()
+}
+
+/* A `leave_key` follows each of these: it is large, and so is in the model only twice. */
+inline release() {
+  no_longer_held();
+  state = RELEASE(word[n], has_value)
+}
+
+inline release_shared() {
+  no_longer_held();
+  state = RELEASE_SHARED(word[n])
+}
+
+inline unpin() {
+  users[n] = users[n] & ~SELF;
+  leaving[n] = leaving[n] & ~SELF;
+#ifdef BUG_LEAKED_PIN
+  state = word[n]
+#else
+  state = UNPIN(word[n])
+#endif
+}
+
+/* -- Shard ------------------------------------------------------------------------------------- */
+
+/* Shard::unlink_node and Slab::free */
+inline unlink() {
+  d_step {
+    require(writer[n] == 0 && readers[n] == 0 && queue[n] == 0);
+    dangling = dangling | users[n] & ~SELF;
+    users[n] = 0;
+    sharers[n] = 0;
+    key_of[n] = 0;
+    word[n] = 0;
+#ifdef CACHE
+    aside[n] = 0;
+#endif
+    value[n] = 0
+  }
+}
+
+#ifdef CACHE
+
+/* KeyLock::set_aside and LruEviction::set_aside */
+inline set_aside() {
+  word[candidate] = word[candidate] | EVICT_ON_RELEASE;
+  if
+  :: PINS(word[candidate]) != 0 -> aside[candidate] = 1
+  :: else -> word[candidate] = word[candidate] & ~EVICT_ON_RELEASE
+  fi
+}
+
+/* KeyLock::clear_set_aside */
+inline clear_set_aside() {
+#ifndef BUG_KEEP_SET_ASIDE
+  word[n] = word[n] & ~EVICT_ON_RELEASE
+#else
+  skip
+#endif
 }
 
 /* Shard::evict */
-inline evict(node) {
-  require(word[node] & HAS_VALUE);
-  take_out(node)
-}
-
-/* WaitList::remove */
-inline remove(waiter) {
+inline evict() {
+  require(word[candidate] == HAS_VALUE && candidate != kept);
   d_step {
-    if
-    :: list[0] == waiter -> list[0] = list[1]; list[1] = list[2]
-    :: list[1] == waiter -> list[1] = list[2]
-    :: else -> require(list[2] == waiter)
-    fi;
-    list[2] = 0
+    require(writer[candidate] == 0 && readers[candidate] == 0 && users[candidate] == 0);
+    key_of[candidate] = 0;
+    word[candidate] = 0;
+    value[candidate] = 0
   }
 }
 
-/* Shard::shrink */
+/* LruEviction::on_touch */
+inline touch() {
+  aside[n] = 0;
+  newest = n
+}
+
+#define IN_ORDER(i) (key_of[i] != 0 && !aside[i])
+#define OLDEST (IN_ORDER(1 - newest) -> 1 - newest : (IN_ORDER(newest) -> newest : NONE))
+
+/* Section::shrink */
 inline shrink() {
   if
   :: SIZE > BOUND ->
-     seen = 0;
-     candidate = 1 - newest;
-     goto evict_oldest
+     candidate = OLDEST;
+     goto shrink_slow
   :: else
   fi
 }
 
-/* The caller begins to use an Entry. */
+/* Section::touch_pinned */
+inline touch_pinned() {
+  if
+  :: true /* Touch::quiet */
+  :: true ->
+     touch();
+     if
+     :: word[n] & EVICT_ON_RELEASE ->
+        clear_set_aside();
+        shrink()
+     :: else
+     fi
+  fi
+}
+
+#else
+#define touch() skip
+#define touch_pinned() skip
+#define shrink() skip
+#endif
+
+/* Section::finish, but for waking: what a release or a withdrawal leaves to the shard */
+inline finish() {
+  if
+  :: !IN_TABLE(word[n]) -> unlink()
+  :: else
+#ifdef CACHE
+     ->
+     if
+     :: put_back ->
+        aside[n] = 0;
+        newest = 1 - n
+     :: else
+     fi
+#endif
+  fi
+}
+
+/* -- The threads ------------------------------------------------------------------------------- */
+
+/* The caller begins to use what it holds. */
 inline use() {
-  require(LOCKED_BY(word[n], t));
-  require(inside[n] == 0);
+  mutual_exclusion = (writer[n] == 0 && (mode[t] == SHARED || readers[n] == 0));
+  require(mutual_exclusion);
   require(value[n] == (word[n] & HAS_VALUE));
-  inside[n] = t + 1
+  if
+  :: mode[t] == EXCLUSIVE ->
+     require(LOCKED_BY(word[n], t));
+     writer[n] = t + 1
+  :: else ->
+     require(sharers[n] & SELF);
+     readers[n] = readers[n] | SELF
+  fi
 }
 
 /* The operation is over. */
-inline finish() {
+inline end_operation() {
   d_step {
-    require(((users[0] | users[1] | waiters | coming) & SELF) == 0 && !LISTED(t));
-    n = NONE;
-    keep = NONE;
+    require(((users[0] | sharers[0] | coming[0] | leaving[0] | alive) & SELF) == 0);
+    require(!CONTAINS(queue[0], t));
+#ifdef CACHE
+    require(((users[1] | sharers[1] | coming[1] | leaving[1] | evicting) & SELF) == 0);
+    require(!CONTAINS(queue[1], t));
     candidate = 0;
-    seen = 0;
+    kept = NONE;
+#endif
+    n = NONE;
+    mode[t] = EXCLUSIVE;
     has_value = 0
   }
 }
 
-/* Shard::unlock_with_aftermath, after the mutex was given up: by a thread that has released a key */
-inline aftermath() {
+/* After a section */
+inline go_on() {
   if
   :: to_wake != 0 -> goto wake
+  :: to_wake == 0 && n != NONE && (users[n] & SELF) -> goto begin_to_use
   :: else ->
-     finish();
+     end_operation();
      goto idle
   fi
 }
 
-/* The same, by one that may have made and locked a node */
-inline aftermath_or_use() {
-  if
-  :: users[n] & SELF ->
-     keep = NONE;
-     candidate = 0;
-     use();
-     goto using
-  :: else -> aftermath()
-  fi
-}
+/* One that never gives up finds every wake-up that is lost. */
+#ifdef CACHE
+#define MAY_GIVE_UP (t == 2)
+#define MAY_SHARE (t != 0)
+#elif defined(LIVE)
+#define MAY_GIVE_UP (t == 2)
+#define MAY_SHARE true
+#else
+#define MAY_GIVE_UP (t != 0)
+#define MAY_SHARE true
+#endif
 
 proctype Thread(byte t) {
-  byte key;
-  byte n = NONE;    /* the node */
-  byte keep = NONE; /* Shard::shrink */
-  byte candidate;   /* Shard::shrink_slow */
-  byte to_wake;     /* Aftermath::to_wake, + 1 */
-  short seen;       /* the state word as the thread saw it last */
-  byte mine;        /* Shard::wait_in_list: the waking bit, once woken */
-  bit late;         /* its deadline passed while it was taken out of the list */
-  bit has_value;    /* Entry::has_value_ */
+  byte n = NONE;   /* the node */
+  byte mine;       /* the waking bit of a waiter that is on its way */
+  bit late;        /* its deadline has passed, and it was admitted just before */
+  short to_wake;   /* WakeList */
+  bit has_value;   /* that the holder leaves */
+#ifdef CACHE
+  byte kept = NONE;
+  byte candidate;  /* Shard::oldest_unpinned */
+#endif
+#if defined(BUG_RELEASE_BY_STORE) || defined(BUG_SHARED_BY_STORE)
+  short seen;
+#endif
 
 idle:
-  QUEUE_UP
+  ARRIVE
   atomic {
-#ifndef LIVE
     if
+#ifndef LIVE
     :: goto stop
+#endif
     :: MAY_ENTER
     fi;
-    if :: key = 0 :: key = 1 fi;
-#else
-    MAY_ENTER;
-#endif
     ENTER;
-    n = FIND(key);
     if
-    :: n == NONE -> /* Shard::find_or_make */
-       n = (key_of[0] == 0 -> 0 : 1);
+    :: n = FIND(0)
+#ifdef CACHE
+    :: n = FIND(1); state = 1
+#endif
+    fi;
+    if
+    :: mode[t] = EXCLUSIVE
+    :: MAY_SHARE -> mode[t] = SHARED
+    fi;
+    if
+    :: n == NONE -> /* Section::find_or_make */
+       n = UNUSED_NODE;
        require(key_of[n] == 0 && word[n] == 0 && !value[n]);
-       key_of[n] = key + 1;
-       key = 0;
-       newest = n;
-       keep = n;
+       key_of[n] = state + 1;
+       state = 0;
+       touch();
+#ifdef CACHE
+       kept = n;
+#endif
        if
-       :: /* Shard::try_lock, pins 0 */
-          word[n] = PIN;
-          users[n] = users[n] | SELF;
-          lock_word(0)
+       :: lock_unpinned() /* lock_found */
 #ifndef LIVE
-       :: /* Shard::store_first */
+       :: mode[t] == EXCLUSIVE -> /* Section::store_first */
           word[n] = HAS_VALUE;
           value[n] = 1
+#endif
+#ifdef CACHE
+       :: mode[t] == EXCLUSIVE -> /* ShardedMap::store_first, with a construction that may throw */
+          lock_unpinned();
+          evicting = evicting | SELF;
+          leave();
+          go_on()
 #endif
        fi;
        shrink();
        leave();
-       aftermath_or_use()
-    :: n != NONE && PINS(word[n]) == 0 ->
-       key = 0;
-       require(inside[n] == 0); /* I3 */
+       go_on()
+    :: else ->
+       state = 0;
        if
-       :: /* Shard::try_lock, pins 0 */
-          newest = n;
-          word[n] = word[n] + PIN;
-          users[n] = users[n] | SELF;
-          lock_word(0);
+       :: PINS(word[n]) == 0 -> /* try_hold */
+          lock_unpinned();
+          touch();
           leave();
-          use();
-          goto using
-#ifndef LIVE
-       :: /* ShardedMap::get, insert: in place */
-          newest = n;
+          goto begin_to_use
+       :: PINS(word[n]) != 0 && MAY_PIN_AND_LOCK ->
+          pin_and_try_lock();
+          touch_pinned();
           leave();
-          finish();
-          goto idle
-       :: /* Shard::unlink */
-          take_out(n);
-          leave();
-          finish();
-          goto idle
-#endif
-       fi
-    :: n != NONE && PINS(word[n]) != 0 ->
-       key = 0;
-       if
-       :: !IS_LOCKED(word[n]) -> /* Shard::try_lock, pins > 0 */
-          word[n] = word[n] + PIN;
-          users[n] = users[n] | SELF;
-          lock_word(0);
-          newest = n;
-          leave();
-          use();
-          goto using
-#ifndef LIVE
-       :: IS_LOCKED(word[n]) -> /* Immediately: ShardedMap::try_entry */
-          leave();
-          finish();
-          goto idle
-#endif
-       :: IS_LOCKED(word[n]) -> skip
-       fi
-    fi
-  }
-  atomic {
-    /* Shard::lock_key_slow: the holder may have released in between */
-#ifndef BUG_NO_PIN
-    word[n] = word[n] + PIN;
-#endif
-    users[n] = users[n] | SELF;
-    at[t] = n;
+          goto begin_to_use
+       :: true -> /* hold_contended: the key may have been released in between */
+          pin();
 #ifdef LIVE
-    wanting = wanting | (t == 0);
+          wanting = wanting | (t == 0);
 #endif
-    leave();
-    if
-    :: TIMED -> goto give_up /* Shard::lock_key_pinned: expired already */
-    :: true
+          leave()
+#ifndef LIVE
+       :: PINS(word[n]) == 0 && mode[t] == SHARED -> /* ShardedMap::get, insert: in place */
+          require(writer[n] == 0 && readers[n] == 0);
+          touch();
+          leave();
+          end_operation();
+          goto idle
+       :: PINS(word[n]) == 0 && mode[t] == EXCLUSIVE -> /* Section::unlink */
+          unlink();
+          leave();
+          end_operation();
+          goto idle
+#endif
+       fi
     fi
   }
 
-spin:
+  /* KeyLock::wait */
+  if
+  :: MAY_GIVE_UP -> goto give_up /* expired already, or in a deadlock */
+  :: true
+  fi;
+go_on_waiting:
   do
-  :: /* Shard::spin, Shard::try_lock_pinned. To see the key locked changes nothing. */
-     atomic {
-       !late && !IS_LOCKED(word[n]);
-       touch();
-       lock_word(mine);
+  :: atomic { /* KeyLock::spin. To see the key held changes nothing. */
+       MAY_LOCK_PINNED;
+       try_lock_pinned();
        goto locked
      }
-  :: /* Shard::wait_in_list */
-     QUEUE_UP
+  :: ARRIVE
      atomic {
-       MAY_ENTER; /* Shard::try_lock_or_note */
-       touch();
-       if
-       :: !IS_LOCKED(word[n]) ->
-          ENTER;
-          lock_word(mine);
-          leave();
-          goto locked
-       :: else -> ENTER
-       fi;
-       coming = coming & ~SELF;
-#ifdef BUG_KEEP_WAKING
-       if :: late -> mine = 0 :: else fi;
-#endif
-       word[n] = word[n] & ~mine;
-       if
-       :: late ->
-          waiters = waiters & ~SELF;
-          mine = 0;
-          late = 0;
-          leave();
-          goto give_up
-       :: else
-       fi;
-       waiters = waiters | SELF;
-       word[n] = word[n] | HAS_WAITERS;
-       d_step {
-         if
-         :: mine == 0 -> /* WaitList::push_back */
-            if
-            :: list[0] == 0 -> list[0] = t + 1
-            :: list[0] != 0 && list[1] == 0 -> list[1] = t + 1
-            :: else -> require(list[2] == 0); list[2] = t + 1
-            fi
-         :: else -> /* WaitList::push_front */
-            require(list[2] == 0);
-            list[2] = list[1];
-            list[1] = list[0];
-            list[0] = t + 1;
-#ifdef LIVE
-            starving[t] = 1
-#endif
-         fi
-       };
-       mine = 0;
+       MAY_ENTER;
+       ENTER;
+       lock_or_enqueue();
        leave();
        break
      }
   od;
 
-  /* Waiter::sleep */
+  /* KeyLock::sleep */
   do
   :: atomic {
        woken[t];
        woken[t] = 0;
-       touch();
+       alive = alive & ~SELF;
        if
-       :: LOCKED_BY(word[n], t) -> /* handed over */
-          waiters = waiters & ~SELF;
+       :: granted[t] ->
+          granted[t] = 0;
           late = 0;
           goto locked
        :: else ->
-          require(coming & SELF);
+          require(coming[n] & SELF);
           mine = WAKING;
-          goto spin
+          if
+          :: late -> break
+          :: else -> goto go_on_waiting
+          fi
        fi
      }
-#ifndef LIVE
-  :: atomic {
-       TIMED && !late && !woken[t] && MAY_ENTER; /* Shard::withdraw */
+  :: MAY_GIVE_UP && !late && !woken[t] ->
+     ARRIVE
+     atomic {
+       MAY_ENTER;
        ENTER;
        if
-       :: LISTED(t) ->
-          remove(t + 1);
-          if
-          :: FIRST(n) == 0 -> touch(); word[n] = word[n] & ~HAS_WAITERS
-          :: else
-          fi;
-          waiters = waiters & ~SELF;
+       :: CONTAINS(queue[n], t) ->
+          withdraw();
           leave();
           goto give_up
        :: else ->
           leave();
 #ifdef BUG_WITHDRAW_RACE
-          waiters = waiters & ~SELF;
+          alive = alive & ~SELF;
           goto give_up
 #else
           late = 1 /* the wake-up has yet to arrive */
 #endif
        fi
      }
-#endif
   od;
 
-give_up:
-  /* Shard::lock_key_pinned, after the deadline or in a deadlock */
+  ARRIVE
   atomic {
     MAY_ENTER;
     ENTER;
-    touch();
+    late = 0;
     if
-    :: !IS_LOCKED(word[n]) -> /* Shard::try_lock_pinned */
-       lock_word(0);
+    :: MAY_LOCK_PINNED ->
+       try_lock_pinned();
        leave();
        goto locked
-    :: true /* ... or a deadlock was found */
+    :: true ->
+       stop_waking();
+       leave()
     fi
   }
-  atomic { /* Shard::give_up_pin: the holder may have released in between */
-    at[t] = 0;
-    users[n] = users[n] & ~SELF;
-#ifndef BUG_LEAKED_PIN
-    word[n] = word[n] - PIN;
-#endif
+
+give_up:
+  ARRIVE
+  atomic { /* hold_contended */
+    MAY_ENTER;
+    ENTER;
     if
-    :: PINS(word[n]) == 0 && !(word[n] & HAS_VALUE) -> /* Shard::discard */
-       take_out(n)
-    :: PINS(word[n]) == 0 && (word[n] & HAS_VALUE) && (word[n] & EVICT) ->
-       word[n] = word[n] & ~EVICT;
+    :: MAY_LOCK_PINNED ->
+       try_lock_pinned();
+       touch_pinned();
+       leave();
+       goto begin_to_use
+    :: true
+    fi;
+    unpin();
+#ifdef BUG_UNPIN_ADMITS_NOBODY
+    touch_word();
+    word[n] = state;
+    state = 0;
+#else
+    leave_key();
+#endif
+    finish();
+#ifdef CACHE
+    if
+    :: put_back ->
+       put_back = 0;
        shrink()
     :: else
     fi;
+#endif
     leave();
-    finish();
-    goto idle
+    go_on()
   }
 
 locked:
-  /* Shard::lock_key_slow: Order::on_touch in a section of its own */
-  QUEUE_UP
-  atomic {
+#ifdef CACHE
+  atomic { /* hold_contended, in a section of its own */
     MAY_ENTER;
     ENTER;
-    newest = n;
-    at[t] = 0;
-    mine = 0;
+    touch_pinned();
+    leave()
+  }
+#endif
+
+begin_to_use:
+  atomic {
+#ifdef CACHE
+    kept = NONE;
+    candidate = 0;
+#endif
 #ifdef LIVE
     wanting = wanting & (t != 0);
     starving[t] = 0;
 #endif
-    leave();
     use()
   }
 
-using:
+  /* release, release_slow */
   atomic {
     if
-    :: has_value = 1
-    :: has_value = 0
+    :: mode[t] == EXCLUSIVE ->
+       if
+       :: has_value = HAS_VALUE
+       :: has_value = 0
+       fi;
+       require(writer[n] == t + 1);
+       writer[n] = 0;
+       value[n] = has_value
+    :: else ->
+       require(readers[n] & SELF);
+       readers[n] = readers[n] & ~SELF
     fi;
-    value[n] = has_value;
-    require(inside[n] == t + 1);
-    inside[n] = 0;
-    touch();
-    seen = word[n] /* Shard::release */
+    touch_word();
+    if
+#ifdef CACHE
+    :: evicting & SELF -> skip /* Eviction::others_now */
+    :: !(evicting & SELF) && mode[t] == EXCLUSIVE
+#else
+    :: mode[t] == EXCLUSIVE
+#endif
+       ->
+       if
+       :: IS_UNWANTED ->
+          try_release_unwanted();
+          end_operation();
+          goto idle
+       :: MAY_TRY_RELEASE ->
+          try_release();
+          end_operation();
+          goto idle
+       :: else
+       fi
+    :: mode[t] == SHARED ->
+       if
+       :: MAY_TRY_RELEASE_SHARED ->
+          try_release_shared();
+          end_operation();
+          goto idle
+       :: else
+       fi
+    fi
+  }
+  ARRIVE
+  atomic {
+    MAY_ENTER;
+    ENTER;
+    if
+    :: mode[t] == EXCLUSIVE -> release()
+    :: else -> release_shared()
+    fi;
+    leave_key();
+    finish();
+#ifdef CACHE
+    if
+    :: put_back || (evicting & SELF) ->
+       if
+       :: key_of[n] != 0 -> kept = n /* Eviction::others, others_now */
+       :: !(evicting & SELF) || key_of[n] == 0 /* Eviction::any */
+       fi;
+       put_back = 0;
+       evicting = evicting & ~SELF;
+#ifndef BUG_NO_EVICTION
+       shrink()
+#endif
+    :: else
+    fi;
+#endif
+    leave();
+    go_on()
   }
 
-#ifdef BUG_FAST_VALUELESS
-#define MAY_RELEASE_FAST(w) (!WANTS_WAKE_UP(w) && !((w) & EVICT))
-#else
-#define MAY_RELEASE_FAST(w) \
-  (!WANTS_WAKE_UP(w) && !((w) & EVICT) && (has_value || PINS(w) > 1))
+#if defined(BUG_RELEASE_BY_STORE) || defined(BUG_SHARED_BY_STORE)
+store:
+  atomic {
+    word[n] = (mode[t] == EXCLUSIVE -> RELEASE(seen, has_value) : RELEASE_SHARED(seen));
+    seen = 0;
+    no_longer_held();
+    end_operation();
+    goto idle
+  }
 #endif
+
+#ifdef CACHE
+shrink_slow:
+  /* Shard::oldest_unpinned. With two nodes and a bound of one the excess is one. */
   do
   :: atomic {
-       MAY_RELEASE_FAST(seen);
-       touch();
        if
-#ifdef BUG_RELEASE_BY_STORE
-       :: true ->
-#else
-       :: word[n] == seen ->
-#endif
-          word[n] = RELEASE(seen, has_value);
-          users[n] = users[n] & ~SELF;
-          finish();
-          goto idle
-       :: else -> seen = word[n]
+       :: candidate == NONE ->
+          leave();
+          go_on()
+       :: candidate != NONE && PINS(word[candidate]) != 0
+       :: candidate != NONE && PINS(word[candidate]) == 0 && candidate != kept ->
+          evict();
+          leave();
+          go_on()
+       :: else -> goto newer
        fi
      }
-  :: !MAY_RELEASE_FAST(seen) ->
-     QUEUE_UP
      atomic {
-       MAY_ENTER; /* Shard::release_slow */
-       ENTER;
-       touch();
-       seen = word[n];
+       set_aside();
        if
-       :: !has_value && PINS(seen) == 1 -> /* Shard::discard */
-          take_out(n)
-       :: else ->
-          word[n] = RELEASE(word[n], has_value) & ~EVICT;
-          users[n] = users[n] & ~SELF;
-          if
-#ifdef BUG_DROPPED_WAKE
-          :: false ->
-#else
-          :: WANTS_WAKE_UP(seen) ->
-#endif
-             to_wake = FIRST(n);
-             require(to_wake != 0);
-             remove(to_wake);
-             if
-             :: FIRST(n) == 0 -> word[n] = word[n] & ~HAS_WAITERS
-             :: else
-             fi;
-             if
-#ifdef BUG_NO_HAND_OVER
-             :: false ->
-#else
-             :: true -> /* Waiter::is_starving */
-#endif
-                word[n] = LOCK(word[n], to_wake - 1)
-#ifdef BUG_NO_HAND_OVER
-             :: true ->
-#else
-             :: !starving[to_wake - 1] ->
-#endif
-                word[n] = word[n] | WAKING;
-                coming = coming | (1 << (to_wake - 1))
-             fi
-          :: else
-          fi
-       fi;
-       if
-#ifdef BUG_NO_EVICTION
-       :: false ->
-#else
-       :: seen & EVICT ->
-#endif
-          if
-          :: has_value -> keep = n
-          :: true
-          fi;
-          shrink()
-       :: else
-       fi;
-       leave();
-       aftermath()
-     }
-  od;
-
-evict_oldest:
-  /* Shard::shrink_slow. With two nodes and a bound of one the excess is one. */
-  do
-  :: atomic { /* Shard::is_pinned */
-       if
-       :: PINS(word[candidate]) != 0
-       :: PINS(word[candidate]) == 0 && candidate != keep ->
-          evict(candidate);
+       :: !aside[candidate] && candidate != kept -> /* its last pin has just gone */
+          evict();
           leave();
-          aftermath_or_use()
-       :: else -> goto next_candidate
-       fi
-     }
-     atomic { /* Shard::ask_for_eviction */
-       word[candidate] = word[candidate] | EVICT;
-       if
-       :: PINS(word[candidate]) == 0 && candidate != keep -> /* the last pin has just gone */
-          evict(candidate);
-          leave();
-          aftermath_or_use()
+          go_on()
        :: else
        fi
      }
-next_candidate:
+newer:
      atomic {
-       if
-       :: candidate != newest -> candidate = newest
-       :: else ->
-          leave();
-          aftermath_or_use()
-       fi
+       candidate = (candidate == 1 - newest && IN_ORDER(newest) -> newest : NONE)
      }
   od;
+#endif
 
 wake:
-  atomic { /* Waiter::wake */
-    waiter_is_alive = (waiters & (1 << (to_wake - 1))) != 0;
+  atomic { /* WakeList::wake_all */
+    waiter_is_alive = (alive & (1 << (FIRST(to_wake) - 1))) != 0;
     require(waiter_is_alive);
-    woken[to_wake - 1] = 1;
-    to_wake = 0;
-    finish();
-    goto idle
+    woken[FIRST(to_wake) - 1] = 1;
+    to_wake = to_wake >> 3;
+    go_on()
   }
 
 stop:
@@ -671,7 +1070,10 @@ init {
   atomic {
     run Thread(0);
     run Thread(1);
-    run Thread(2)
+    run Thread(2);
+#if THREADS > 3
+    run Thread(3)
+#endif
   }
 }
 

@@ -3,6 +3,7 @@
 #ifndef LOCKMAP_TESTS_SUPPORT_TEST_ACCESS_HPP
 #define LOCKMAP_TESTS_SUPPORT_TEST_ACCESS_HPP
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <lockmap/lockmap.hpp>
@@ -83,6 +84,19 @@ struct TestAccess {
 
   // How many keys the calling thread holds in the maps of this module.
   static std::size_t held() { return ThisModule::owner(ThisModule::registry()).held; }
+
+  // As if the waiter had begun to wait at another time: says whether it starves.
+  static void set_waiting_since(Waiter& waiter, std::chrono::steady_clock::time_point since) {
+    waiter.since_ = since;
+  }
+
+  // Throws std::logic_error if wait queues contradict themselves or have not `listed` waiters.
+  static void check_queues(const WaitQueues& queues, std::size_t listed) {
+    check_queues(queues, listed, [](bool condition, const char* what) {
+      if (!condition) throw std::logic_error(what);
+    });
+  }
+  static std::size_t bucket_count(const WaitQueues& queues) { return queues.bucket_count_; }
 
   // Calls `visit(index of the shard, key)` for a cache's keys, the least recently used first.
   template <class Map, class F>

@@ -170,6 +170,24 @@ TEST(LruListenerUseTest, MayUseOtherKeysOfTheCache) {
   expect_quiet(cache);
 }
 
+TEST(LruListenerUseTest, MayAskForTheKeyThatGetOrInsertWithWasCalledFor) {
+  Cache* cache_of_listener = nullptr;
+  std::vector<int> loaded;
+  int asked_for = 0;
+  Cache cache(one_shard(1), [&](const int&, int&) {
+    // Without waiting, since a deadlock error must not leave a listener.
+    const auto entry = cache_of_listener->try_entry(asked_for);
+    EXPECT_TRUE(entry.has_value()) << "the key is still held";
+    if (entry.has_value() && entry->has_value()) loaded.push_back(**entry);
+  });
+  cache_of_listener = &cache;
+  for (asked_for = 1; asked_for <= 3; ++asked_for) {
+    EXPECT_EQ(cache.get_or_insert_with(asked_for, [&] { return 10 * asked_for; }), 10 * asked_for);
+  }
+  EXPECT_EQ(loaded, (std::vector<int>{20, 30}));
+  expect_quiet(cache);
+}
+
 TEST(LruListenerUseTest, MayInsertAndSoEvictAgain) {
   Cache* cache_of_listener = nullptr;
   int reinserted = 0;

@@ -19,7 +19,6 @@ using test::MapOf;
 
 template <class Family>
 class OddKeysTest : public ::testing::Test {};
-TYPED_TEST_SUITE(OddKeysTest, test::MapFamilies, test::FamilyNames);
 
 // Nobody can take its address by the operator.
 struct WithoutAddress {
@@ -38,7 +37,7 @@ struct NumberEqual : WithoutAddress {
   bool operator()(const Number& a, const Number& b) const { return a.value == b.value; }
 };
 
-TYPED_TEST(OddKeysTest, NothingNeedsOperatorAddressOf) {
+LOCKMAP_TEST_BOTH(OddKeysTest, NothingNeedsOperatorAddressOf) {
   auto map = make_map<MapOf<TypeParam, Number, Number, NumberHash, NumberEqual>>();
   EXPECT_FALSE(map.insert(Number(1), Number(10)).has_value());
   EXPECT_EQ(map.get(Number(1))->value, 10);
@@ -83,7 +82,7 @@ struct GreedyEqual {
   bool operator()(const Greedy& a, const Greedy& b) const { return a.number() == b.number(); }
 };
 
-TYPED_TEST(OddKeysTest, KeysAreCopiedByTheirCopyConstructor) {
+LOCKMAP_TEST_BOTH(OddKeysTest, KeysAreCopiedByTheirCopyConstructor) {
   auto map = make_map<MapOf<TypeParam, Greedy, int, GreedyHash, GreedyEqual>>();
   Greedy one(1);
   Greedy two(2);

@@ -25,7 +25,7 @@ template <class T>
 template <class T>
 [[nodiscard]] std::string describe_noexcept(const T& value) noexcept {
   try {
-    return describe(value);
+    return detail::describe(value);
   } catch (...) {
     return {};
   }

@@ -88,8 +88,8 @@ template <class Section, class Found>
   return {node, owner, has_value};
 }
 
-// Locks it whoever has it, waiting as long as `deadline` allows. Throws std::system_error if waiting
-// would never end; then the thread has neither lock nor pin.
+// Locks it whoever has it, waiting as long as `deadline` allows. Throws std::system_error if
+// waiting would never end; then the thread has neither lock nor pin.
 template <class Section, class Node, class D>
 [[nodiscard]] LOCKMAP_NOINLINE Hold<Node> hold_contended(typename Section::InTransit in_transit,
                                                          Node& node, Touch touch,
@@ -111,21 +111,21 @@ template <class Section, class Node, class D>
     if (node.state.load(std::memory_order_relaxed).locked_by(owner.id)) {
       section.leave();
       if (deadline.expired()) return {};
-      throw_held_by_this_thread(describe(node.key));
+      detail::throw_held_by_this_thread(detail::describe(node.key));
     }
     lock.pin(section);
     section.leave();
     WaitGraph::Cycle cycle;
     const KeyLock::Wait wait = lock.wait(owner, Mode::exclusive, deadline, cycle);
     std::string key;
-    if (wait == KeyLock::Wait::deadlock) key = describe_noexcept(node.key);
+    if (wait == KeyLock::Wait::deadlock) key = detail::describe_noexcept(node.key);
     Section again(shard);
     // Giving up, it looks once more.
     if (wait != KeyLock::Wait::locked &&
         (wait == KeyLock::Wait::deadlock || !lock.try_lock_pinned(owner.id, Mode::exclusive))) {
       again.finish(node, lock.unpin(again), nullptr);
       again.leave();
-      if (wait == KeyLock::Wait::deadlock) throw_cycle(key, cycle);
+      if (wait == KeyLock::Wait::deadlock) detail::throw_cycle(key, cycle);
       return {};
     }
     return held(again);
@@ -157,7 +157,7 @@ void release(Shard& shard, Hold<Node> hold, bool has_value, Eviction eviction) n
       shard.lock_of(*hold.node()).try_release_unwanted(mine.id, hold.had_value())) [[likely]] {
     --mine.held;
   } else {
-    release_slow(shard, hold, has_value, eviction);
+    detail::release_slow(shard, hold, has_value, eviction);
   }
 }
 

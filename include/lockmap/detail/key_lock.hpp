@@ -60,8 +60,8 @@ namespace lockmap::detail {
 //     those at the head of the queue that can go on without it.
 //
 // Transitions of the state word (M: under the shard mutex; H: by a holder; P: by an owner whose pin
-// is counted). A plain store suffices where nobody else may write: with M while pins are 0 (I2), and
-// with M by the exclusive holder, because all else that may happen to a locked word needs M.
+// is counted). A plain store suffices where nobody else may write: with M while pins are 0 (I2),
+// and with M by the exclusive holder, because all else that may happen to a locked word needs M.
 //
 //   function           when                             how               who   order
 //   lock_unpinned      pins 0                           store             M     (1)
@@ -85,11 +85,11 @@ namespace lockmap::detail {
 // after leaving the section of any other, the node is not touched again.
 //
 // No wake-up is lost: a waiter enters the queue, and the waiter bit is set, in one step that finds
-// the key held (lock_or_enqueue); whoever takes that hold away later sees the bit, in the same word,
-// and admits the head of the queue unless a waiter that was admitted before is still on its way.
-// That one then locks the key, or finds it held and clears the waking bit while that is so (back in
-// the queue), or clears it and gives up its pin (`unpin` admits): in all three cases a step is to
-// come that looks into the queue.
+// the key held (lock_or_enqueue); whoever takes that hold away later sees the bit, in the same
+// word, and admits the head of the queue unless a waiter that was admitted before is still on its
+// way. That one then locks the key, or finds it held and clears the waking bit while that is so
+// (back in the queue), or clears it and gives up its pin (`unpin` admits): in all three cases a
+// step is to come that looks into the queue.
 
 // A release or a withdrawal leaves this to the shard.
 struct Released {
@@ -183,8 +183,9 @@ class KeyLock {
 
   enum class Wait { locked, expired, deadlock };
 
-  // For an owner whose pin is counted, outside of every section. Unless it returns `locked`, the pin
-  // is to be given up. If waiting would never end, fills in the cycle (as far as there is memory).
+  // For an owner whose pin is counted, outside of every section. Unless it returns `locked`, the
+  // pin is to be given up. If waiting would never end, fills in the cycle (as far as there is
+  // memory).
   template <class D>
   [[nodiscard]] Wait wait(const Owner& owner, Mode mode, const D& deadline,
                           WaitGraph::Cycle& cycle) noexcept {
@@ -205,8 +206,8 @@ class KeyLock {
 
   // -- Releasing ---------------------------------------------------------------------------------
 
-  // Releases a key that nobody else wants, and leaves a value. `had_value` says how the word was left
-  // before.
+  // Releases a key that nobody else wants, and leaves a value. `had_value` says how the word was
+  // left before.
   [[nodiscard]] bool try_release_unwanted(OwnerId owner, bool had_value) noexcept {
     // As it is unless somebody has come meanwhile: then the compare-exchange finds out.
     State state = State::of_sole_holder(owner, Mode::exclusive, had_value);

@@ -39,12 +39,12 @@ namespace lockmap::detail {
 //     after it.
 // B2  `biased` becomes true only under the mutex, by a reader: no writer is inside then, and each
 //     that was has released the mutex before. A reader that sees `true` sees what they wrote.
-// B3  A slot is in the list of slots before it is first used, and never leaves it (reader_slots.hpp).
-//     But a thread that first reads in the destructor of a pthread key, after those of its
-//     thread_local objects, hands on nothing.
+// B3  A slot is in the list of slots before it is first used, and never leaves it
+//     (reader_slots.hpp). But a thread that first reads in the destructor of a pthread key, after
+//     those of its thread_local objects, hands on nothing.
 // B4  A thread has one slot per registry, and announces in that of the lock's registry. A reader
-//     whose slot is in use (KeyEqual of one map reads another map) takes the mutex, as does one that
-//     has none (no memory, or its thread is ending).
+//     whose slot is in use (KeyEqual of one map reads another map) takes the mutex, as does one
+//     that has none (no memory, or its thread is ending).
 class StructureLock {
  public:
   explicit StructureLock(Registry& registry) noexcept : registry_(registry) {}
@@ -113,8 +113,8 @@ class StructureLock {
   Registry& registry_;
 };
 
-// Says, as a parameter, that the calling thread is in an exclusive section: it holds the shard mutex,
-// and nobody else is in a section of the shard. Only sections make one.
+// Says, as a parameter, that the calling thread is in an exclusive section: it holds the shard
+// mutex, and nobody else is in a section of the shard. Only sections make one.
 class ExclusiveAccess {
  private:
   friend class ExclusiveSection;
@@ -139,8 +139,8 @@ class ExclusiveSection {
   StructureLock& lock_;
 };
 
-// The time during which a thread looks into the shard and changes nothing (I11). Others may do so at
-// the same time.
+// The time during which a thread looks into the shard and changes nothing (I11). Others may do so
+// at the same time.
 class SharedSection {
  public:
   explicit SharedSection(StructureLock& lock) noexcept : lock_(lock), slot_(lock.lock_shared()) {}

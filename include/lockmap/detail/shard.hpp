@@ -4,6 +4,7 @@
 #define LOCKMAP_DETAIL_SHARD_HPP
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -32,14 +33,14 @@ namespace lockmap::detail {
 // GIVING MEMORY BACK
 //
 // A node's end has three steps. It is unlinked from table and order, under the shard mutex; its key
-// and value are destroyed, outside unless that is trivial; and its memory is freed to the slab. What
-// the slab and the table have too much of goes back to the allocator when the shard has become
+// and value are destroyed, outside unless that is trivial; and its memory is freed to the slab.
+// What the slab and the table have too much of goes back to the allocator when the shard has become
 // sparse: when its keys take less than a quarter of its room, they are moved together into room for
-// half as many again, with the shard mutex held, if key and value can be moved without an exception.
-// Chunks with nodes that cannot be moved (they are pinned, or a move might throw) stay until a later
-// time; so does everything while a walk is under way. A shard compacts again only after its keys
-// have at least halved, so removals pay a constant for it, and churn nothing. Room reserved by
-// `initial_capacity` stays until `shrink_to_fit`.
+// half as many again, with the shard mutex held, if key and value can be moved without an
+// exception. Chunks with nodes that cannot be moved (they are pinned, or a move might throw) stay
+// until a later time; so does everything while a walk is under way. A shard compacts again only
+// after its keys have at least halved, so removals pay a constant for it, and churn nothing. Room
+// reserved by `initial_capacity` stays until `shrink_to_fit`.
 template <class Key, class Value, class KeyEqual, class Allocator, class Policy>
 class alignas(cache_line) Shard : private StructureLock {
  public:
@@ -50,12 +51,13 @@ class alignas(cache_line) Shard : private StructureLock {
   using Node = detail::Node<Key, Value, typename Policy::Links>;
 
  private:
+  using Nodes = Slab<Node, Allocator>;
   using Table =
       absl::flat_hash_set<Node*, NodeHash, NodeEqual<KeyEqual>, TableAllocator<Node*, Allocator>>;
 
  public:
   using Position = typename Table::iterator;
-  using Step = typename Slab<Node, Allocator>::Step;
+  using Step = typename Nodes::Step;
 
   // `registry` and `equal` must outlive the shard.
   Shard(Registry& registry, const KeyEqual& equal, const Allocator& allocator)
@@ -113,7 +115,8 @@ class alignas(cache_line) Shard : private StructureLock {
       }
     }
 
-    // A section on its way to a function that leaves it: unlike a section, it travels in a register.
+    // A section on its way to a function that leaves it: unlike a section, it travels in a
+    // register.
     struct InTransit {
       Shard* shard;
     };
@@ -188,7 +191,7 @@ class alignas(cache_line) Shard : private StructureLock {
     void unlink(Node& node) noexcept { unlink(shard().table_.find(&node)); }
 
     // Frees an unlinked node that needs no destruction.
-    void free(Node& node) noexcept { shard().slab_.free(&node); }
+    void free(Node& node) noexcept { shard().free_node(node); }
 
     // Does what the release of a key or the end of a wait has left to do. `kept` is not evicted.
     void finish(Node& node, const Released& released, const Node* kept) noexcept {
@@ -240,7 +243,6 @@ class alignas(cache_line) Shard : private StructureLock {
     }
 
    private:
-   private:
     Shard* shard_;  // null: left
   };
 
@@ -280,7 +282,7 @@ class alignas(cache_line) Shard : private StructureLock {
     }
 
     Shard& shard_;
-    typename Slab<Node, Allocator>::Walk place_;
+    typename Nodes::Walk place_;
     State state_ = State::not_begun;
   };
 
@@ -300,6 +302,7 @@ class alignas(cache_line) Shard : private StructureLock {
       node->destroy_key();
     }
     slab_.free_remote(first);
+    give_memory_back();
   }
 
   // A holder has stored a value where there was none, or removed one.
@@ -331,7 +334,8 @@ class alignas(cache_line) Shard : private StructureLock {
         unlink_node(position++, Removal::removed);
         node->next = std::exchange(first, node);
       }
-      has_deferred_ = false;  // memory goes back with the shard
+      has_deferred_ = false;
+      sparse_.store(false, std::memory_order_relaxed);  // memory goes back with the shard
     }
     if (first != nullptr) destroy_nodes(first);
     return first != nullptr;
@@ -360,7 +364,6 @@ class alignas(cache_line) Shard : private StructureLock {
     Node* unused = nullptr;        // an unlinked node without a value
     Node* first_victim = nullptr;  // a list of evicted nodes, in the order of eviction
     Node* last_victim = nullptr;
-    bool compact = false;
   };
 
   LOCKMAP_NOINLINE void unlock_and_do_deferred() noexcept {
@@ -372,13 +375,17 @@ class alignas(cache_line) Shard : private StructureLock {
       deferred.unused->destroy_key();
       slab_.free_remote(deferred.unused);
     }
-    if (deferred.compact) {
-      const ExclusiveSection again(*this);
-      compact_if_sparse();
-    }
+    give_memory_back();
     if (deferred.first_victim != nullptr) {
       VictimQueue::push(&end_victims, this, deferred.first_victim);
     }
+  }
+
+  // Once the nodes that made the shard sparse are free: an unlinked one keeps its chunk.
+  void give_memory_back() noexcept {
+    if (!sparse_.load(std::memory_order_relaxed)) return;
+    const ExclusiveSection section(*this);
+    compact_if_sparse();
   }
 
   // Calls the listener for a list of evicted nodes, and destroys them.
@@ -438,6 +445,11 @@ class alignas(cache_line) Shard : private StructureLock {
 
   // -- The end of a node -------------------------------------------------------------------------
 
+  void free_node(Node& node) noexcept {
+    slab_.free(&node);
+    has_deferred_ |= sparse_.load(std::memory_order_relaxed);
+  }
+
   // Leaves a node in neither table nor order (I1), and in no list.
   void unlink_node(Position position, Removal cause) noexcept {
     Node* const node = *position;
@@ -446,7 +458,11 @@ class alignas(cache_line) Shard : private StructureLock {
     node->state.store(unlinked_state, std::memory_order_relaxed);
     node->next = nullptr;
     if (table_.size() < compact_below_ && walks_ == 0) [[unlikely]] {
-      has_deferred_ = deferred_.compact = true;
+      if (removals_to_next_try_ == 0) {
+        sparse_.store(true, std::memory_order_relaxed);
+      } else {
+        --removals_to_next_try_;
+      }
     }
   }
 
@@ -481,7 +497,7 @@ class alignas(cache_line) Shard : private StructureLock {
     values_.add_locked(ValueCount::one_less);
     if constexpr (Node::trivially_destroyed) {
       if (policy_.listener() == nullptr) {
-        slab_.free(&node);
+        free_node(node);
         return;
       }
     }
@@ -503,7 +519,7 @@ class alignas(cache_line) Shard : private StructureLock {
     const std::size_t count = slab_.increment();
     if (slab_.capacity() + count > table_limit_) rebuild_table(slab_.capacity() + count);
     slab_.grow(count);
-    set_compaction_limit(slab_.capacity() / 4);
+    set_compaction_limit();
   }
 
   // An empty table with room for `keys` keys and more.
@@ -549,11 +565,11 @@ class alignas(cache_line) Shard : private StructureLock {
       stored_nothrow<Key, Allocator> && stored_nothrow<Value, Allocator>;
 
   // Fewer nodes than this are never worth it.
-  static constexpr std::size_t least_room = 4 * Slab<Node, Allocator>::first_chunk;
+  static constexpr std::size_t least_room = 4 * Nodes::first_chunk;
 
-  void set_compaction_limit(std::size_t keys) noexcept {
+  void set_compaction_limit() noexcept {
     const bool has_much = slab_.capacity() > std::max<std::size_t>(least_room, reserved_);
-    compact_below_ = has_much ? std::max<std::size_t>(keys, 1) : 0;
+    compact_below_ = has_much ? slab_.capacity() / 4 : 0;
   }
 
   void compact_if_sparse() noexcept {
@@ -563,37 +579,45 @@ class alignas(cache_line) Shard : private StructureLock {
 
   LOCKMAP_NOINLINE void compact(std::size_t keys) noexcept {
     if (walks_ != 0) return;
-    try {
-      move_together(keys);
-    } catch (...) {
-      // Then it stays as it is: next time, there may be memory.
-    }
-    set_compaction_limit(std::min<std::size_t>(slab_.capacity() / 4, table_.size() / 2));
-  }
-
-  // Moves all nodes that may be moved into new room for `keys` keys, and frees what has no node any
-  // more. Throws what the allocator throws; then nothing has changed.
-  void move_together(std::size_t keys) {
     const std::size_t kept =
         slab_.mark([](const Node& node) { return !movable || !is_unpinned(node); });
     const std::size_t grown = movable ? keys : 0;
-    if (kept + grown >= slab_.capacity()) return;
+    if (kept + grown >= slab_.capacity()) {
+      slab_.unmark();
+    } else {
+      try {
+        move_together(kept, grown);
+      } catch (...) {
+        slab_.unmark();  // next time, there may be memory
+      }
+    }
+    sparse_.store(false, std::memory_order_relaxed);
+    set_compaction_limit();
+    // It pays for looking at all nodes again.
+    removals_to_next_try_ = slab_.capacity() / 8;
+  }
+
+  // Moves all nodes that may be moved into new room for `grown` keys, and frees the chunks without
+  // a mark; `kept` nodes are in the others. Throws what the allocator throws; then nothing has moved.
+  void move_together(std::size_t kept, std::size_t grown) {
     NewTable fresh(table_);
     if (kept + grown != 0) reserve(fresh.table, kept + grown);
-    if (grown != 0) {
-      try {
-        slab_.grow(grown);
-      } catch (...) {
-        std::destroy_at(std::addressof(fresh.table));
-        throw;
+    try {
+      for (std::size_t rest = grown; rest != 0;) {
+        const std::size_t count = std::min<std::size_t>(rest, Nodes::largest_chunk);
+        slab_.grow(count);
+        rest -= count;
       }
+    } catch (...) {
+      std::destroy_at(std::addressof(fresh.table));
+      throw;
     }
     Node* moved = nullptr;
     for (Node* const node : table_) {
       Node* place = node;
       if constexpr (movable) {
         if (is_unpinned(*node)) {
-          place = slab_.carve();
+          place = slab_.take();
           node->move_contents_to(*place);
           place->state.store(State(State::has_value_bit), std::memory_order_relaxed);
           policy_.on_relocate(*node, *place);
@@ -605,7 +629,7 @@ class alignas(cache_line) Shard : private StructureLock {
     adopt(fresh.table);
     std::destroy_at(std::addressof(fresh.table));
     destroy_moved(moved);
-    slab_.sweep(grown != 0 ? 1 : 0);
+    slab_.sweep();
   }
 
   static void destroy_moved(Node* moved) noexcept {
@@ -628,7 +652,9 @@ class alignas(cache_line) Shard : private StructureLock {
   // cleaning up in place. Three quarters leave a margin.
   std::size_t table_limit_ = 0;
   std::size_t compact_below_ = 0;  // with fewer keys than this, the shard is sparse
-  Slab<Node, Allocator> slab_;
+  std::size_t removals_to_next_try_ = 0;
+  std::atomic<bool> sparse_{false};  // and memory is to be given back
+  Nodes slab_;
   Policy policy_;
   WaitQueues waiters_;
   LoadWaiters load_waiters_;

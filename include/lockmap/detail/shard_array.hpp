@@ -56,7 +56,7 @@ class ShardArray {
     constexpr std::size_t most =
         static_cast<std::size_t>((std::numeric_limits<std::ptrdiff_t>::max)()) / sizeof(Shard);
     if (count > max_shards || count > most) {
-      throw std::length_error("lockmap: shard_count is too large: " + describe(count));
+      throw std::length_error("lockmap: shard_count is too large: " + detail::describe(count));
     }
     return count;
   }

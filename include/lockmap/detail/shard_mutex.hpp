@@ -11,8 +11,8 @@
 
 namespace lockmap::detail {
 
-// A mutex for critical sections of a few dozen instructions, which neither block nor sleep (I5): one
-// atomic read-modify-write to lock, a plain store to unlock. The store is what it gains by not
+// A mutex for critical sections of a few dozen instructions, which neither block nor sleep (I5):
+// one atomic read-modify-write to lock, a plain store to unlock. The store is what it gains by not
 // knowing who sleeps: a thread that does not get it in time looks again by itself (Backoff). Meets
 // Lockable.
 class ShardMutex {

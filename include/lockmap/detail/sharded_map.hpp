@@ -55,13 +55,17 @@ class ShardedMap {
   using Shard = detail::Shard<Key, Value, KeyEqual, Allocator, Policy>;
 
  public:
-  using key_type = Key;
-  using mapped_type = Value;
-  using size_type = std::size_t;
-  using hasher = Hash;
-  using key_equal = KeyEqual;
-  using allocator_type = Allocator;
+  using key_type = Key;              ///< of the keys, as the map stores them
+  using mapped_type = Value;         ///< of the values
+  using size_type = std::size_t;     ///< of numbers of keys
+  using hasher = Hash;               ///< hashes keys
+  using key_equal = KeyEqual;        ///< tells keys apart
+  using allocator_type = Allocator;  ///< has the memory of nodes and tables
+
+  /// The exclusive guard of one key.
   using Entry = lockmap::Entry<Shard>;
+
+  /// The exclusive guards of several keys.
   using Batch = lockmap::Batch<Entry, KeyTraits<Key, Hash, KeyEqual, Allocator>>;
 
   ShardedMap(const ShardedMap&) = delete;
@@ -70,9 +74,9 @@ class ShardedMap {
   // -- One key -----------------------------------------------------------------------------------
 
   /// A copy of the key's value; empty if it has none. Waits while another owner holds the key.
-  /// Deadlock: this thread holds the key, or is part of a cycle of owners that wait for each other's
-  /// keys. Throws what the copy throws. Constant time; a value that is trivially copyable and at most
-  /// 64 bytes is copied under an internal lock, any other under its key's lock.
+  /// Deadlock: this thread holds the key, or is part of a cycle of owners that wait for each
+  /// other's keys. Throws what the copy throws. Constant time; a value that is trivially copyable
+  /// and at most 64 bytes is copied under an internal lock, any other under its key's lock.
   template <LookupKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] std::optional<Value> get(const Q& key) const {
     return copy_of<Touch::lookup>(key);
@@ -93,8 +97,8 @@ class ShardedMap {
   }
 
   /// Stores the value, and returns the previous one (what std calls insert_or_assign). Waits while
-  /// another owner holds the key. Deadlock: as `get`. Throws what moves and the allocator throw; then
-  /// the key has its previous value, or none as before. Amortised constant time.
+  /// another owner holds the key. Deadlock: as `get`. Throws what moves and the allocator throw;
+  /// then the key has its previous value, or none as before. Amortised constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   LOCKMAP_ALWAYS_INLINE std::optional<Value> insert(Q&& key, Value value) {
     return with_node(std::forward<Q>(key), [&](Section& section, Found found) {
@@ -213,8 +217,8 @@ class ShardedMap {
   /// A copy of the key's value. If there is none, calls `make()` under the key's lock and stores
   /// what it returns; other callers wait for the result instead of calling theirs. Waits while
   /// another owner holds the key. Deadlock: as `get`, also if `make` asks for the key. If `make`
-  /// throws, the exception goes to its caller, nothing is stored, and the next waiter calls its own.
-  /// If the copy throws, the value stays stored. Amortised constant time.
+  /// throws, the exception goes to its caller, nothing is stored, and the next waiter calls its
+  /// own. If the copy throws, the value stays stored. Amortised constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key, MakerOf<Value> F>
   Value get_or_insert_with(Q&& key, F&& make) {
     return get_or_make(std::forward<Q>(key), std::forward<F>(make), nullptr);
@@ -280,21 +284,23 @@ class ShardedMap {
   // -- Several keys ------------------------------------------------------------------------------
 
   /// The guards of all the keys, without duplicates, taken in sorted order, so that batches do not
-  /// deadlock with each other. Keys are sorted by `less`, which must order any two keys that KeyEqual
-  /// tells apart, the same way in every batch. Waits while another owner holds one of the keys.
-  /// Deadlock: if this thread holds one of the keys, or holds another key and becomes part of a
-  /// cycle. Throws what moving, comparing and storing keys throws; then no key of the batch is held.
-  /// O(n log n) for n keys.
+  /// deadlock with each other. Keys are sorted by `less`, which must order any two keys that
+  /// KeyEqual tells apart, the same way in every batch. Waits while another owner holds one of the
+  /// keys. Deadlock: if this thread holds one of the keys, or holds another key and becomes part of
+  /// a cycle. Throws what moving, comparing and storing keys throws; then no key of the batch is
+  /// held. O(n log n) for n keys.
   template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(Range&& keys, Less less = {}) {
     Batch batch(keys_);
     (void)lock_batch(batch, std::forward<Range>(keys), less, NoDeadline{});
     return batch;
   }
+  /// The same for a braced list of keys, or of what keys can be made from, all of one type.
   template <MakesKey<Key> T, class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(std::initializer_list<T> keys, Less less = {}) {
     return batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
   }
+  /// The same for a braced list of anything that keys can be made from, in any mix.
   template <class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(std::initializer_list<AnyKey<Key>> keys, Less less = {}) {
     return batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
@@ -313,10 +319,12 @@ class ShardedMap {
       return std::nullopt;
     }
   }
+  /// The same for a braced list of keys, or of what keys can be made from, all of one type.
   template <MakesKey<Key> T, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock(std::initializer_list<T> keys, Less less = {}) {
     return try_batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
   }
+  /// The same for a braced list of anything that keys can be made from, in any mix.
   template <class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock(std::initializer_list<AnyKey<Key>> keys,
                                                     Less less = {}) {
@@ -324,8 +332,8 @@ class ShardedMap {
   }
 
   /// `batch_lock` with a limit to the wait for all keys together: all of them or, if they could not
-  /// be had in that time, none. Deadlock: as `batch_lock`, reported at once. Throws, and takes time,
-  /// as `batch_lock` does.
+  /// be had in that time, none. Deadlock: as `batch_lock`, reported at once. Throws, and takes
+  /// time, as `batch_lock` does.
   template <RangeOf<Key> Range, class Rep, class Period, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock_for(
       Range&& keys, const std::chrono::duration<Rep, Period>& limit, Less less = {}) {
@@ -333,12 +341,14 @@ class ShardedMap {
       return lock_batch(std::forward<Range>(keys), less, deadline);
     });
   }
+  /// The same for a braced list of keys, or of what keys can be made from, all of one type.
   template <MakesKey<Key> T, class Rep, class Period, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock_for(
       std::initializer_list<T> keys, const std::chrono::duration<Rep, Period>& limit,
       Less less = {}) {
     return try_batch_lock_for(std::span(keys.begin(), keys.size()), limit, std::move(less));
   }
+  /// The same for a braced list of anything that keys can be made from, in any mix.
   template <class Rep, class Period, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock_for(
       std::initializer_list<AnyKey<Key>> keys, const std::chrono::duration<Rep, Period>& limit,
@@ -353,12 +363,14 @@ class ShardedMap {
       Range&& keys, const std::chrono::time_point<Clock, Duration>& time, Less less = {}) {
     return lock_batch(std::forward<Range>(keys), less, Deadline<Clock, Duration>{time});
   }
+  /// The same for a braced list of keys, or of what keys can be made from, all of one type.
   template <MakesKey<Key> T, class Clock, class Duration, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock_until(
       std::initializer_list<T> keys, const std::chrono::time_point<Clock, Duration>& time,
       Less less = {}) {
     return try_batch_lock_until(std::span(keys.begin(), keys.size()), time, std::move(less));
   }
+  /// The same for a braced list of anything that keys can be made from, in any mix.
   template <class Clock, class Duration, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock_until(
       std::initializer_list<AnyKey<Key>> keys, const std::chrono::time_point<Clock, Duration>& time,
@@ -369,19 +381,19 @@ class ShardedMap {
   // -- All keys ----------------------------------------------------------------------------------
 
   /// Calls `f(const Key&, const Value&)` for every value, holding its key, in no particular order,
-  /// until `f` returns a bool that is false. Visits every key that is there for the whole call once;
-  /// keys that come or go meanwhile may be visited or not, so it is no snapshot: to see several keys
-  /// at one moment, lock them together. Waits while another owner holds the key that it has come to.
-  /// Deadlock: if it comes to a key that this thread holds; then the keys before it have been
-  /// visited. Throws what `f` throws. Linear in the keys.
+  /// until `f` returns a bool that is false. Visits every key that is there for the whole call
+  /// once; keys that come or go meanwhile may be visited or not, so it is no snapshot: to see
+  /// several keys at one moment, lock them together. Waits while another owner holds the key that
+  /// it has come to. Deadlock: if it comes to a key that this thread holds; then the keys before it
+  /// have been visited. Throws what `f` throws. Linear in the keys.
   template <VisitorOf<Key, Value> F>
   void for_each(F f) const {
     (void)visit_all(NoDeadline{},
                     [&f](Entry& entry) { return proceed(f, entry.key(), std::as_const(*entry)); });
   }
 
-  /// `for_each` that passes over the keys that are held, by others or by this thread, and returns how
-  /// many those were. Waits for nothing. Throws what `f` throws. Linear in the keys.
+  /// `for_each` that passes over the keys that are held, by others or by this thread, and returns
+  /// how many those were. Waits for nothing. Throws what `f` throws. Linear in the keys.
   template <VisitorOf<Key, Value> F>
   size_type try_for_each(F f) const {
     return visit_all(Immediately{},
@@ -398,9 +410,9 @@ class ShardedMap {
     return removed;
   }
 
-  /// `retain` that passes over the keys that are held, by others or by this thread. Returns how many
-  /// values it removed, and how many keys it passed over. Waits for nothing. Throws what `f` throws;
-  /// what was removed before stays removed. Linear in the keys.
+  /// `retain` that passes over the keys that are held, by others or by this thread. Returns how
+  /// many values it removed, and how many keys it passed over. Waits for nothing. Throws what `f`
+  /// throws; what was removed before stays removed. Linear in the keys.
   template <FilterOf<Key, Value> F>
   std::pair<size_type, size_type> try_retain(F f) {
     size_type removed = 0;
@@ -433,8 +445,8 @@ class ShardedMap {
   }
 
   /// The number of keys that have a value, also of those that are held; not of keys that are only
-  /// locked. Never waits. A number that was true at a moment of the call; if other threads store and
-  /// remove without a pause, the sum of what was true of each shard. Linear in `shard_count()`.
+  /// locked. Never waits. A number that was true at a moment of the call; if other threads store
+  /// and remove without a pause, the sum of what was true of each shard. Linear in `shard_count()`.
   [[nodiscard]] size_type size() const noexcept {
     Total total = count();
     for (int i = 0; i < most_counts; ++i) {
@@ -472,7 +484,7 @@ class ShardedMap {
         static_cast<std::size_t>((std::numeric_limits<std::ptrdiff_t>::max)()) / (2 * sizeof(Node));
     if (initial_capacity > most) {
       throw std::length_error("lockmap: initial_capacity is too large: " +
-                              describe(initial_capacity));
+                              detail::describe(initial_capacity));
     }
     const std::size_t per_shard = initial_capacity / shard_count;
     std::size_t rest = initial_capacity % shard_count;
@@ -568,10 +580,10 @@ class ShardedMap {
   template <class D>
   [[nodiscard]] static Hold lock_found(Section& section, Found found, Touch touch,
                                        const D& deadline) {
-    const Hold hold = try_hold(section, found, touch);
+    const Hold hold = detail::try_hold(section, found, touch);
     if (!hold) [[unlikely]] {
       // Never a node that was just made: nobody else knows of it.
-      return hold_contended<Section>(section.hand_over(), *found.node, touch, deadline);
+      return detail::hold_contended<Section>(section.hand_over(), *found.node, touch, deadline);
     }
     if (found.made) section.shrink(found.node);
     section.leave();
@@ -645,7 +657,7 @@ class ShardedMap {
       // A construction that may throw may also be a copy (I6): under the key's lock. The release
       // evicts: also if this throws, but the node stays for an owner that waits for the key.
       Shard& shard = section.shard();
-      const Hold hold = try_hold(section, Found{&node, true}, Touch::use);
+      const Hold hold = detail::try_hold(section, Found{&node, true}, Touch::use);
       section.leave();
       Entry entry(shard, hold);
       entry.eviction_ = Eviction::others_now;

@@ -19,8 +19,8 @@
 namespace lockmap::detail {
 
 // Nodes come from chunks; free ones are linked through `next`. The position of a node is a place in
-// a walk over all nodes that stays good while the shard mutex is free. The state word of a node says
-// whether it is in the table, unlinked (its owner is still to free it) or free (0).
+// a walk over all nodes that stays good while the shard mutex is free. The state word of a node
+// says whether it is in the table, unlinked (its owner is still to free it) or free (0).
 //
 // Everything but `free_remote` needs the shard mutex.
 template <class Node, class Allocator>
@@ -74,7 +74,10 @@ class Slab {
   [[nodiscard]] Node* take() noexcept {
     --available_;
     if (free_ != nullptr) return std::exchange(free_, free_->next);
-    return carve();
+    Node* const node = std::construct_at(fresh_++);
+    // Memory that was never touched would be waited for next time.
+    detail::prefetch_for_writing(fresh_);
+    return node;
   }
 
   // Precondition, also of `free_remote`: the key and the value are destroyed.
@@ -102,15 +105,20 @@ class Slab {
   // -- Giving memory back ------------------------------------------------------------------------
 
   // In three steps: `mark` finds the chunks that must stay, because `stays(node)` holds for one of
-  // their nodes or one is unlinked, and returns their capacity; then new room is made by `grow`, and
-  // the nodes that are to move take it, one `carve` each; then `sweep` frees the other chunks.
+  // their nodes or one is unlinked, and returns their capacity; then `grow` and `take` make new room
+  // for the nodes that are to move; then `sweep` frees the other chunks. Until then no node of the
+  // marked chunks is handed out.
   template <class F>
   [[nodiscard]] std::size_t mark(const F& stays) noexcept {
     reclaim();
+    available_ -= fresh();
+    while (fresh_ != fresh_end_) free(std::construct_at(fresh_++));
+    free_ = nullptr;
+    available_ = 0;
     std::size_t capacity = 0;
     for (Chunk& chunk : chunks_) {
       chunk.stays = false;
-      for (Node* node = chunk.nodes; node != carved_end(chunk) && !chunk.stays; ++node) {
+      for (Node* node = chunk.nodes; node != chunk.end() && !chunk.stays; ++node) {
         const State state = node->state.load(std::memory_order_acquire);
         chunk.stays = state.in_table() ? stays(*node) : state.bits() != 0;
       }
@@ -119,37 +127,30 @@ class Slab {
     return capacity;
   }
 
-  [[nodiscard]] Node* carve() noexcept {
-    Node* const node = std::construct_at(fresh_++);
-    // Memory that was never touched would be waited for next time.
-    detail::prefetch_for_writing(fresh_);
-    return node;
-  }
-
-  // The last `grown` chunks are those that were added since `mark`.
-  void sweep(std::size_t grown) noexcept {
+  void sweep() noexcept {
     free_ = nullptr;
-    available_ = 0;
+    available_ = fresh();
     capacity_ = 0;
     std::size_t kept = 0;
     for (std::size_t i = 0; i < chunks_.size(); ++i) {
       const Chunk chunk = chunks_[i];
-      const bool is_new = i + grown >= chunks_.size();
-      if (!is_new && !chunk.stays) {
+      if (!chunk.stays) {
         release(chunk);
         continue;
       }
       chunks_[kept++] = chunk;
       capacity_ += chunk.capacity;
-      for (Node* node = chunk.nodes; !is_new && node != carved_end(chunk); ++node) {
+      for (Node* node = chunk.nodes; node != carved_end(chunk); ++node) {
         if (node->state.load(std::memory_order_relaxed).bits() == 0) link_free(node);
       }
     }
-    // The fresh part, if its chunk is gone.
-    if (kept == 0 || chunks_[kept - 1].end() != fresh_end_) fresh_ = fresh_end_ = nullptr;
     chunks_.erase(chunks_.begin() + static_cast<std::ptrdiff_t>(kept), chunks_.end());
     if (4 * kept < chunks_.capacity()) chunks_.shrink_to_fit();
-    available_ += fresh();
+  }
+  // Undoes `mark`.
+  void unmark() noexcept {
+    for (Chunk& chunk : chunks_) chunk.stays = true;
+    sweep();
   }
 
   // -- Walks -------------------------------------------------------------------------------------
@@ -211,7 +212,7 @@ class Slab {
     Node* memory;  // as allocated: `capacity + padding` nodes
     Node* nodes;
     std::size_t capacity;
-    bool stays = false;
+    bool stays = true;
 
     [[nodiscard]] Node* end() const noexcept { return nodes + capacity; }
   };

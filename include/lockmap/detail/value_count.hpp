@@ -11,8 +11,8 @@ namespace lockmap::detail {
 // A count that changes under the shard mutex almost always, and now and then by a key's holder, who
 // does not have it: two parts keep the usual case free of read-modify-writes. Each part is a number
 // that says how often it changed (in its high half) and by how much in all (in its low half), so a
-// reader that finds the one part unchanged around its look at the other has seen both at one moment:
-// it never returns a count that was not true. 2^32 values are more than a shard can have.
+// reader that finds the one part unchanged around its look at the other has seen both at one
+// moment: it never returns a count that was not true. 2^32 values are more than a shard can have.
 class ValueCount {
  public:
   static constexpr std::uint64_t one_more = (std::uint64_t{1} << 32U) + 1;

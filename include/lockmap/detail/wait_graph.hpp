@@ -15,18 +15,19 @@
 
 namespace lockmap::detail {
 
-// One graph for all maps of a registry, so that a cycle through several maps is found too. Its edges
-// are the owners that block on a key while they hold others (I8), each naming the key it waits for;
-// the key's state word names the owner that holds it, which may be the source of the next edge.
+// One graph for all maps of a registry, so that a cycle through several maps is found too. Its
+// edges are the owners that block on a key while they hold others (I8), each naming the key it
+// waits for; the key's state word names the owner that holds it, which may be the source of the
+// next edge.
 //
 // No false negatives: a blocked owner acquires nothing but the key that it waits for, so the step
 // that closes a cycle is always a wait, and whoever takes it sees all the other edges, because they
 // are added and followed under one mutex.
 //
 // No false positives: a recorded owner cannot release a key, for it cannot go on before its edge is
-// removed, which needs the mutex that the walk holds. So each step of a walk from holder to recorded
-// holder stays true for the rest of the walk. An owner that was handed the key of its own edge and
-// has not woken yet is not waiting: there the walk stops.
+// removed, which needs the mutex that the walk holds. So each step of a walk from holder to
+// recorded holder stays true for the rest of the walk. An owner that was handed the key of its own
+// edge and has not woken yet is not waiting: there the walk stops.
 //
 // A walk ends: the edge that would close a cycle is never left in the graph.
 class WaitGraph {

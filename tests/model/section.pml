@@ -1,18 +1,19 @@
-/* The reader bias of the shard mutex: include/lockmap/detail/reader_bias.hpp.
+/* The structure lock of a shard: include/lockmap/detail/section.hpp, with reader_slots.hpp.
  *
- *   tests/model/check.sh reader_bias.pml           one shard; threads come, go and come again
- *   tests/model/check.sh reader_bias.pml NESTED    two shards; a reader of the first uses the second
- *   tests/model/check.sh reader_bias.pml LIVE      a writer that revokes the bias gets in
- *   tests/model/check.sh reader_bias.pml BUG_...   a bug is put in; it has to be found
+ *   tests/model/check.sh section.pml           one shard; threads come, go and come again
+ *   tests/model/check.sh section.pml NESTED    two shards; a reader of the first uses the second
+ *   tests/model/check.sh section.pml LIVE      a writer that revokes the bias gets in
+ *   tests/model/check.sh section.pml BUG_...   a bug is put in; it has to be found
  *
  * Three threads read and write without end, or stop at any time; every interleaving is looked at.
+ * Labels and inlines bear the names of the functions of StructureLock.
  *
  * What it says: no reader is inside with a writer, nor are two writers; what a writer writes is
- * never read half done; a scan for readers misses none that joins the list of threads meanwhile, or
- * that took over the record of one that has ended; nobody waits for ever, whenever the others stop.
+ * never read half done; a scan for readers misses none that joins the list of slots meanwhile, or
+ * that took over the slot of one that has ended; nobody waits for ever, whenever the others stop.
  *
  * What it does not say: anything about memory order. Interleavings are sequentially consistent,
- * which is what the protocol asks of announcing, of looking at the bias, and of turning it off. A
+ * which is what the protocol asks of announcing, of looking at the bias, and of revoking it. A
  * thread that reads a shard and meanwhile uses another may do so in one direction only: two that do
  * it crosswise would wait for each other, as they would with any two mutexes.
  *
@@ -37,27 +38,30 @@
 #define NONE 3
 #ifdef NESTED
 #define SHARDS 2
-#define READS 1 /* so many reads without a writer turn the bias on */
 #else
 #define SHARDS 1
+#endif
+#if defined(NESTED) || defined(LIVE)
+#define READS 1 /* so many reads in a row turn the bias on */
+#else
 #define READS 2
 #endif
 
 /* -- A shard ----------------------------------------------------------------------------------- */
 
 bit mutex[SHARDS];
-bit bias[SHARDS];
+bit biased[SHARDS];
 byte reads[SHARDS]; /* under the mutex, since the last writer */
 bit half[SHARDS];   /* what is read and written, in two steps */
 bit other_half[SHARDS];
 
-/* -- The list of threads ----------------------------------------------------------------------- */
+/* -- The list of slots ------------------------------------------------------------------------- */
 
 byte head = NONE;
 byte next[THREADS] = NONE;
-bit taken[THREADS]; /* the record belongs to a thread */
-byte slot[THREADS]; /* the shard that its thread announces + 1; 0 is none */
-byte made;          /* how many records there are */
+bit owned[THREADS];    /* the slot belongs to a thread */
+byte reading[THREADS]; /* the shard that its thread announces + 1; 0 is none */
+byte made;             /* how many slots there are */
 
 /* -- For assertions ---------------------------------------------------------------------------- */
 
@@ -69,12 +73,17 @@ bit revoking; /* thread 0 has turned the bias off and waits for readers */
 #ifdef BUG_NESTED_ANNOUNCE
 #define MAY_ANNOUNCE true
 #else
-#define MAY_ANNOUNCE (slot[record] == 0)
+#define MAY_ANNOUNCE (reading[slot] == 0)
 #endif
 
 /* The names under which spin reports what does not hold. */
 hidden byte no_overlap;
 hidden byte not_torn;
+
+inline consider_bias() {
+  reads[shard] = 0;
+  biased[shard] = 1 /* B2 */
+}
 
 inline must_be_without_writer() {
   no_overlap = (writers[shard] == 0);
@@ -106,7 +115,7 @@ inline finish() {
      outer_announced = 0;
      seen = outer_seen;
      outer_seen = 0;
-     goto still_reading
+     goto unlock_shared
   :: else -> goto idle
   fi
 #else
@@ -116,9 +125,9 @@ inline finish() {
 
 proctype Thread(byte t) {
 #ifdef NESTED
-  byte record = t; /* all have joined: see init */
+  byte slot = t; /* all have joined: see init */
 #else
-  byte record = NONE;
+  byte slot = NONE;
 #endif
   byte scanned = NONE;
   byte shard;
@@ -140,15 +149,21 @@ idle:
 begin:
   atomic {
     if
-    :: goto write
-    :: !bias[shard] -> goto lock /* ReaderBiasedMutex::lock_shared */
-#ifndef BUG_NESTED_ANNOUNCE
-    :: bias[shard] && record != NONE && slot[record] != 0 -> goto lock /* ReaderSlots::available */
-#endif
-    :: bias[shard] && record != NONE && MAY_ANNOUNCE -> goto announce
+    :: goto lock
 #ifndef NESTED
-    :: goto leave
-    :: bias[shard] && record == NONE -> scanned = head /* ReaderSlots::join */
+    :: goto give_back
+#endif
+    :: true /* lock_shared */
+    fi;
+    if
+    :: !biased[shard] -> goto lock_mutex
+#ifndef BUG_NESTED_ANNOUNCE
+    :: biased[shard] && slot != NONE && reading[slot] != 0 -> goto lock_mutex /* B4 */
+#endif
+    :: biased[shard] && slot != NONE && MAY_ANNOUNCE -> goto announce
+#ifndef NESTED
+    :: biased[shard] && slot == NONE -> goto lock_mutex /* no memory, or the thread is ending */
+    :: biased[shard] && slot == NONE -> scanned = head /* ReaderSlots::take */
 #endif
     fi
   }
@@ -157,25 +172,25 @@ begin:
   :: atomic {
        scanned != NONE;
        if
-       :: !taken[scanned] -> /* ReaderSlots::take_over */
-          taken[scanned] = 1;
-          record = scanned;
+       :: !owned[scanned] ->
+          owned[scanned] = 1;
+          slot = scanned;
           scanned = NONE;
           goto announce
        :: else -> scanned = next[scanned]
        fi
      }
   :: atomic {
-       scanned == NONE; /* ReaderSlots::make; nobody knows of the record yet */
-       record = made;
+       scanned == NONE; /* nobody knows of the new slot yet */
+       slot = made;
        made++;
-       taken[record] = 1;
+       owned[slot] = 1;
 #ifdef BUG_JOIN_AFTER_ANNOUNCE
-       slot[record] = shard + 1;
-       seen = bias[shard];
+       reading[slot] = shard + 1;
+       seen = biased[shard];
 #endif
        scanned = head;
-       next[record] = head;
+       next[slot] = head;
        break
      }
   od;
@@ -183,7 +198,7 @@ begin:
   :: atomic {
        if
        :: head == scanned -> /* compare-exchange */
-          head = record;
+          head = slot;
           scanned = NONE;
 #ifdef BUG_JOIN_AFTER_ANNOUNCE
           goto announced_early
@@ -192,31 +207,31 @@ begin:
 #endif
        :: else ->
           scanned = head;
-          next[record] = head
+          next[slot] = head
        fi
      }
   od;
 #endif
 
 announce:
-  slot[record] = shard + 1;
+  reading[slot] = shard + 1;
   atomic {
 #ifdef BUG_CHECK_BEFORE_ANNOUNCE
     seen = 1;
 #else
-    seen = bias[shard]; /* B1 */
+    seen = biased[shard]; /* B1 */
 #endif
 announced_early:
     if
     :: seen ->
        announced = 1;
        begin_to_read();
-       goto reading
+       goto inside
     :: else
     fi
   }
 #ifndef BUG_SLOT_KEPT
-  slot[record] = 0;
+  reading[slot] = 0;
 #endif
 #ifdef BUG_RETRY_ANNOUNCE
   if
@@ -225,23 +240,21 @@ announced_early:
   fi;
 #endif
 
-lock:
+lock_mutex:
   atomic {
     !mutex[shard];
     mutex[shard] = 1;
     reads[shard]++;
 #ifndef BUG_BIAS_WITHOUT_MUTEX
     if
-    :: reads[shard] == READS -> /* ReaderBiasedMutex::consider_bias, B2 */
-       reads[shard] = 0;
-       bias[shard] = 1
+    :: reads[shard] == READS -> consider_bias()
     :: else
     fi;
 #endif
     begin_to_read()
   }
 
-reading:
+inside:
 #ifdef NESTED
   atomic {
     if
@@ -256,13 +269,13 @@ reading:
     fi
   }
 #endif
-still_reading:
-  atomic { /* ReaderBiasedMutex::unlock_shared */
+unlock_shared:
+  atomic {
     end_to_read();
     if
     :: announced ->
        announced = 0;
-       slot[record] = 0;
+       reading[slot] = 0;
        finish()
     :: else
     fi;
@@ -274,39 +287,38 @@ still_reading:
     fi
   }
   atomic {
-    reads[shard] = 0;
-    bias[shard] = 1;
+    consider_bias();
 #endif
     finish()
   }
 
-write:
-  atomic { /* ReaderBiasedMutex::lock */
+lock:
+  atomic {
     !mutex[shard];
     mutex[shard] = 1;
     reads[shard] = 0;
     if
-    :: !bias[shard] -> goto change
-    :: else
+    :: !biased[shard] -> goto change
+    :: else /* revoke */
     fi
 #ifndef BUG_SCAN_BEFORE_BIAS_OFF
     ;
 #ifdef LIVE
     revoking = revoking | (t == 0);
 #endif
-    bias[shard] = 0
+    biased[shard] = 0
 #endif
   }
   scanned = head; /* ReaderSlots::wait_for_readers */
   do
   :: atomic {
-       scanned != NONE && slot[scanned] != shard + 1;
+       scanned != NONE && reading[scanned] != shard + 1;
        scanned = next[scanned]
      }
   :: atomic {
        scanned == NONE;
 #ifdef BUG_SCAN_BEFORE_BIAS_OFF
-       bias[shard] = 0;
+       biased[shard] = 0;
 #endif
        break
      }
@@ -328,22 +340,24 @@ change:
   atomic {
     other_half[shard] = half[shard];
     writers[shard]--;
-    mutex[shard] = 0;
+    mutex[shard] = 0; /* unlock */
     finish()
   }
 
 #ifndef NESTED
-leave:
-  atomic { /* ReaderSlots::Leave */
+give_back:
+  atomic { /* ReaderSlots::give_back */
     if
-    :: record != NONE ->
-       assert(slot[record] == 0);
-       taken[record] = 0;
-       record = NONE
+    :: slot != NONE ->
+       assert(reading[slot] == 0);
+       owned[slot] = 0;
+       slot = NONE
     :: else
     fi;
     if
+#ifndef LIVE
     :: goto idle /* as another thread */
+#endif
     :: true
     fi
   }

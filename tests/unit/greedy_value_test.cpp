@@ -40,9 +40,8 @@ class GreedyValueTest : public ::testing::Test {
  protected:
   using Map = MapOf<Family, int, Greedy>;
 };
-TYPED_TEST_SUITE(GreedyValueTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(GreedyValueTest, OfOperations) {
+LOCKMAP_TEST_BOTH(GreedyValueTest, OfOperations) {
   auto map = make_map<typename TestFixture::Map>();
   map.insert(1, Greedy::of(10));
   EXPECT_EQ(map.get(1)->number, 10);
@@ -58,7 +57,7 @@ TYPED_TEST(GreedyValueTest, OfOperations) {
   EXPECT_EQ(map.remove(2)->number, 20);
 }
 
-TYPED_TEST(GreedyValueTest, OfEntries) {
+LOCKMAP_TEST_BOTH(GreedyValueTest, OfEntries) {
   auto map = make_map<typename TestFixture::Map>();
   auto entry = map.entry(1);
   const Greedy fallback = Greedy::of(1);

@@ -1,4 +1,4 @@
-// Listeners and weighers that can only be moved.
+// Listeners that can only be moved.
 
 #include <gtest/gtest.h>
 
@@ -25,32 +25,12 @@ auto move_only_listener(Seen& seen) {
 }
 static_assert(!std::is_copy_constructible_v<decltype(move_only_listener(std::declval<Seen&>()))>);
 
-TEST(MoveOnlyListenerTest, InPlaceOfHooks) {
+TEST(MoveOnlyListenerTest, AsItIs) {
   Seen seen;
   Cache cache(LruOptions{.max_size = 1, .shard_count = 1}, move_only_listener(seen));
   cache.insert(1, 10);
   cache.insert(2, 20);
   EXPECT_EQ(seen, (Seen{{1, 10}}));
-}
-
-TEST(MoveOnlyListenerTest, InHooks) {
-  Seen seen;
-  Cache cache(LruOptions{.max_size = 1, .shard_count = 1},
-              Cache::Hooks{.on_evict = move_only_listener(seen), .weigh = {}});
-  cache.insert(1, 10);
-  cache.insert(2, 20);
-  EXPECT_EQ(seen, (Seen{{1, 10}}));
-}
-
-TEST(MoveOnlyListenerTest, WithTheCause) {
-  std::vector<EvictionCause> causes;
-  Cache cache(LruOptions{.max_size = 1, .shard_count = 1},
-              [&causes, token = std::make_unique<int>(1)](const int&, int&, EvictionCause cause) {
-                causes.push_back(cause);
-              });
-  cache.insert(1, 10);
-  cache.insert(2, 20);
-  EXPECT_EQ(causes, std::vector<EvictionCause>{EvictionCause::capacity});
 }
 
 TEST(MoveOnlyListenerTest, AsAnEvictionListener) {
@@ -60,19 +40,6 @@ TEST(MoveOnlyListenerTest, AsAnEvictionListener) {
   cache.insert(1, 10);
   cache.insert(2, 20);
   EXPECT_EQ(seen.size(), 1U);
-}
-
-TEST(MoveOnlyListenerTest, Weigher) {
-  Cache cache(LruOptions{.shard_count = 1, .max_weight = 10},
-              Cache::Hooks{
-                  .on_evict = {},
-                  .weigh = [unit = std::make_unique<std::size_t>(1)](const int&, const int& value) {
-                    return static_cast<std::size_t>(value) * *unit;
-                  }});
-  cache.insert(1, 6);
-  cache.insert(2, 5);
-  EXPECT_EQ(cache.weight(), 5U);
-  EXPECT_FALSE(cache.contains(1));
 }
 
 // What could be copied still is accepted, and so is nothing at all.

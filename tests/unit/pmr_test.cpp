@@ -115,13 +115,12 @@ class PmrTest : public ::testing::Test {
   CountingResource resource_;  // the map's
   CountingResource others_;    // the caller's
 };
-TYPED_TEST_SUITE(PmrTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(PmrTest, TheDefaultResourceFails) {
+LOCKMAP_TEST_BOTH(PmrTest, TheDefaultResourceFails) {
   EXPECT_THROW(std::pmr::string(100, 'x'), std::bad_alloc);
 }
 
-TYPED_TEST(PmrTest, Insertions) {
+LOCKMAP_TEST_BOTH(PmrTest, Insertions) {
   auto map = this->template make<typename TestFixture::StringMap>();
   map.insert(key_text, this->text(value_text));
   map.insert(this->text(key_text), this->text(value_text));
@@ -138,7 +137,7 @@ TYPED_TEST(PmrTest, Insertions) {
   EXPECT_EQ(map.insert(other_text, this->text("short")), value_text);
 }
 
-TYPED_TEST(PmrTest, Entries) {
+LOCKMAP_TEST_BOTH(PmrTest, Entries) {
   auto map = this->template make<typename TestFixture::StringMap>();
   auto entry = map.entry(key_text);
   EXPECT_TRUE(this->is_ours(entry.key()));
@@ -155,7 +154,7 @@ TYPED_TEST(PmrTest, Entries) {
   EXPECT_EQ(*entry, value_text);
 }
 
-TYPED_TEST(PmrTest, TemporaryKeys) {
+LOCKMAP_TEST_BOTH(PmrTest, TemporaryKeys) {
   auto map = this->template make<typename TestFixture::NameMap>();
   map.entry(key_text).emplace(3U, value_text);
   EXPECT_TRUE(map.contains(key_text));
@@ -171,7 +170,7 @@ TYPED_TEST(PmrTest, TemporaryKeys) {
   EXPECT_TRUE(map.empty());
 }
 
-TYPED_TEST(PmrTest, Batches) {
+LOCKMAP_TEST_BOTH(PmrTest, Batches) {
   auto strings = this->template make<typename TestFixture::StringMap>();
   {
     auto batch = strings.batch_lock(std::vector<std::string_view>{key_text, other_text, key_text});
@@ -193,33 +192,19 @@ TYPED_TEST(PmrTest, Batches) {
   EXPECT_FALSE(batch.contains("a key that is not in the batch, and not small"));
 }
 
-TYPED_TEST(PmrTest, ManyKeysInAList) {
+LOCKMAP_TEST_BOTH(PmrTest, ManyKeysInAList) {
   auto strings = this->template make<typename TestFixture::StringMap>();
   EXPECT_EQ(strings.batch_lock({key_text, other_text}).size(), 2U);
-  EXPECT_EQ(strings.shared_batch_lock({key_text, other_text}).size(), 2U);
-  strings.entry(key_text).emplace(value_text);
-  std::size_t seen = 0;
-  EXPECT_EQ(strings.read_many(std::vector<const char*>{other_text, key_text},
-                              [&](std::size_t index, const std::pmr::string& value) {
-                                seen = index;
-                                EXPECT_EQ(value, value_text);
-                              }),
-            1U);
-  EXPECT_EQ(seen, 1U);
-  std::vector<std::pair<const char*, std::pmr::string>> pairs;
-  pairs.emplace_back(other_text, this->text(value_text));
-  EXPECT_EQ(strings.insert_many(pairs), 1U);
-  EXPECT_TRUE(this->is_ours(*strings.entry(other_text)));
 }
 
-TYPED_TEST(PmrTest, PairsAreConstructedPiecewise) {
+LOCKMAP_TEST_BOTH(PmrTest, PairsAreConstructedPiecewise) {
   using Pair = std::pair<std::pmr::string, int>;
   auto map = this->template make<typename TestFixture::template Map<int, Pair>>();
   auto entry = map.entry(1);
   EXPECT_TRUE(this->is_ours(entry.emplace(value_text, 1).first));
 }
 
-TYPED_TEST(PmrTest, PopLru) {
+LOCKMAP_TEST_BOTH(PmrTest, PopLru) {
   if constexpr (test::is_lru<typename TestFixture::StringMap>) {
     auto cache = this->template make<typename TestFixture::StringMap>();
     cache.insert(key_text, this->text(value_text));

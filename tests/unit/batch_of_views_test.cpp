@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -22,9 +23,8 @@ class BatchOfViewsTest : public ::testing::Test {
   static constexpr std::string_view from = "from";
   static constexpr std::string_view to = "to";
 };
-TYPED_TEST_SUITE(BatchOfViewsTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(BatchOfViewsTest, Views) {
+LOCKMAP_TEST_BOTH(BatchOfViewsTest, Views) {
   auto accounts = make_map<typename TestFixture::Accounts>();
   auto batch = accounts.batch_lock({this->to, this->from, this->to});
   ASSERT_EQ(batch.size(), 2U);
@@ -32,7 +32,7 @@ TYPED_TEST(BatchOfViewsTest, Views) {
   EXPECT_EQ(batch.at(this->to).key(), "to");
 }
 
-TYPED_TEST(BatchOfViewsTest, Literals) {
+LOCKMAP_TEST_BOTH(BatchOfViewsTest, Literals) {
   auto accounts = make_map<typename TestFixture::Accounts>();
   EXPECT_EQ(accounts.batch_lock({"from", "to"}).size(), 2U);
   EXPECT_EQ(accounts.batch_lock({"literals", "of different", "lengths"}).size(), 3U);
@@ -40,33 +40,30 @@ TYPED_TEST(BatchOfViewsTest, Literals) {
   EXPECT_EQ(accounts.batch_lock({pointer, pointer}).size(), 1U);
 }
 
-TYPED_TEST(BatchOfViewsTest, Keys) {
+LOCKMAP_TEST_BOTH(BatchOfViewsTest, Keys) {
   auto accounts = make_map<typename TestFixture::Accounts>();
   EXPECT_EQ(accounts.batch_lock({std::string("from"), std::string("to")}).size(), 2U);
   const std::string from_key = "from";
   EXPECT_EQ(accounts.batch_lock({from_key}).size(), 1U);
 }
 
-TYPED_TEST(BatchOfViewsTest, WithAComparator) {
+LOCKMAP_TEST_BOTH(BatchOfViewsTest, WithAComparator) {
   auto accounts = make_map<typename TestFixture::Accounts>();
   const auto batch = accounts.batch_lock({this->from, this->to}, std::greater<>{});
   EXPECT_EQ(batch[0].key(), "to");
   EXPECT_EQ(accounts.try_batch_lock({this->from, this->to}, std::greater<>{}).has_value(), false);
 }
 
-TYPED_TEST(BatchOfViewsTest, EveryKindOfBatch) {
+LOCKMAP_TEST_BOTH(BatchOfViewsTest, EveryKindOfBatch) {
   auto accounts = make_map<typename TestFixture::Accounts>();
-  accounts.insert("from", 1);
+  const std::chrono::hours limit(1);
   EXPECT_EQ(accounts.try_batch_lock({this->from, this->to})->size(), 2U);
-  EXPECT_EQ(accounts.shared_batch_lock({this->from, this->to}).size(), 2U);
-  EXPECT_EQ(accounts.try_shared_batch_lock({this->from, this->to})->size(), 2U);
-  const auto values = accounts.get_many({this->to, this->from});
-  ASSERT_EQ(values.size(), 2U);
-  EXPECT_FALSE(values[0].has_value());
-  EXPECT_EQ(values[1], 1);
+  EXPECT_EQ(accounts.try_batch_lock_for({this->from, this->to}, limit)->size(), 2U);
+  const auto time = std::chrono::steady_clock::now() + limit;
+  EXPECT_EQ(accounts.try_batch_lock_until({this->from, this->to}, time)->size(), 2U);
 }
 
-TYPED_TEST(BatchOfViewsTest, NumbersThatFit) {
+LOCKMAP_TEST_BOTH(BatchOfViewsTest, NumbersThatFit) {
   auto numbers = make_map<MapOf<TypeParam, std::int64_t, int>>();
   const std::int16_t one = 1;
   const std::int16_t two = 2;
@@ -74,7 +71,7 @@ TYPED_TEST(BatchOfViewsTest, NumbersThatFit) {
   EXPECT_EQ(numbers.batch_lock({1, 2, 3}).size(), 3U);
 }
 
-TYPED_TEST(BatchOfViewsTest, AnEmptyList) {
+LOCKMAP_TEST_BOTH(BatchOfViewsTest, AnEmptyList) {
   auto accounts = make_map<typename TestFixture::Accounts>();
   EXPECT_TRUE(accounts.batch_lock({}).empty());
 }

@@ -43,9 +43,8 @@ class ImmovableValuesTest : public ::testing::Test {
  protected:
   using Map = MapOf<Family, int, Immovable>;
 };
-TYPED_TEST_SUITE(ImmovableValuesTest, test::MapFamilies, test::FamilyNames);
 
-TYPED_TEST(ImmovableValuesTest, Emplace) {
+LOCKMAP_TEST_BOTH(ImmovableValuesTest, Emplace) {
   auto map = make_map<typename TestFixture::Map>();
   EXPECT_EQ(map.entry(1).emplace(10).number(), 10);
   EXPECT_EQ(map.entry(1).emplace(11).number(), 11);
@@ -54,7 +53,7 @@ TYPED_TEST(ImmovableValuesTest, Emplace) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(ImmovableValuesTest, OrInsertWith) {
+LOCKMAP_TEST_BOTH(ImmovableValuesTest, OrInsertWith) {
   auto map = make_map<typename TestFixture::Map>();
   EXPECT_EQ(map.entry(1).or_insert_with([] { return Immovable(10); }).number(), 10);
   EXPECT_EQ(map.entry(1).or_insert_with([] { return Immovable(11); }).number(), 10);
@@ -65,48 +64,13 @@ TYPED_TEST(ImmovableValuesTest, OrInsertWith) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(ImmovableValuesTest, Guards) {
-  auto map = make_map<typename TestFixture::Map>();
-  map.entry(1).emplace(10);
-  {
-    auto entry = map.entry(1);
-    entry->add(1);
-    (*entry).add(1);
-    entry.value().add(1);
-    EXPECT_EQ(entry.get()->number(), 13);
-    EXPECT_FALSE(map.try_entry(1).has_value());
-    auto moved = std::move(entry);
-    EXPECT_EQ(moved->number(), 13);
-  }
-  EXPECT_TRUE(map.try_entry_for(1, std::chrono::hours(1)).has_value());
-  EXPECT_EQ(map.find_entry(1)->value().number(), 13);
-  EXPECT_FALSE(map.find_entry(2).has_value());
-  EXPECT_EQ(map.shared_entry(1)->number(), 13);
-  EXPECT_EQ(map.find_shared_entry(1)->value().number(), 13);
-  EXPECT_EQ(std::move(map.entry(1)).downgrade()->number(), 13);
-}
-
-TYPED_TEST(ImmovableValuesTest, Batches) {
+LOCKMAP_TEST_BOTH(ImmovableValuesTest, Batches) {
   auto map = make_map<typename TestFixture::Map>();
   for (auto& entry : map.batch_lock({2, 1})) entry.emplace(entry.key() * 10);
-  EXPECT_EQ(map.shared_batch_lock({1, 2}).at(2)->number(), 20);
+  EXPECT_EQ(map.batch_lock({1, 2}).at(2)->number(), 20);
 }
 
-TYPED_TEST(ImmovableValuesTest, Reads) {
-  auto map = make_map<typename TestFixture::Map>();
-  map.entry(1).emplace(10);
-  const auto number = [](const Immovable& value) { return value.number(); };
-  EXPECT_EQ(map.read(1, number), 10);
-  EXPECT_EQ(map.read(2, number), std::nullopt);
-  EXPECT_TRUE(map.contains(1));
-  int sum = 0;
-  EXPECT_EQ(map.read_many(std::vector<int>{1, 2, 1},
-                          [&](std::size_t, const Immovable& value) { sum += value.number(); }),
-            2U);
-  EXPECT_EQ(sum, 20);
-}
-
-TYPED_TEST(ImmovableValuesTest, WholeMap) {
+LOCKMAP_TEST_BOTH(ImmovableValuesTest, WholeMap) {
   auto map = make_map<typename TestFixture::Map>();
   for (int key = 0; key < 100; ++key) map.entry(key).emplace(key);
   int sum = 0;
@@ -119,7 +83,7 @@ TYPED_TEST(ImmovableValuesTest, WholeMap) {
   test::expect_quiet(map);
 }
 
-TYPED_TEST(ImmovableValuesTest, Mutexes) {
+LOCKMAP_TEST_BOTH(ImmovableValuesTest, Mutexes) {
   auto map = make_map<MapOf<TypeParam, int, std::mutex>>();
   auto entry = map.entry(1);
   const std::lock_guard<std::mutex> lock(entry.emplace());
