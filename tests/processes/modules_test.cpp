@@ -17,6 +17,7 @@
 #include <latch>
 #include <memory>
 #include <ostream>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,9 +49,10 @@ Arguments& arguments() {
   return parsed;
 }
 
-void fail(const char* what) {
-  std::fprintf(stderr, "%s: %s\n", what, dlerror());
-  std::exit(EXIT_FAILURE);
+[[noreturn]] void fail(const char* what) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): POSIX keeps a message for each thread.
+  const char* const why = dlerror();
+  throw std::runtime_error(std::string(what) + ": " + (why != nullptr ? why : "no message"));
 }
 
 class Plugin {
