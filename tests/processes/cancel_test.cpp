@@ -39,7 +39,7 @@ class Cancelled {
   Cancelled& operator=(const Cancelled&) = delete;
   ~Cancelled() { (void)ended_as_cancelled(); }
 
-  void cancel() { EXPECT_EQ(pthread_cancel(thread_), 0); }
+  void cancel() const { EXPECT_EQ(pthread_cancel(thread_), 0); }
 
   // Waits for its end.
   bool ended_as_cancelled() {

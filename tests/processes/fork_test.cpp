@@ -10,7 +10,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
-#include <cstring>
 #include <deque>
 #include <lockmap/lockmap.hpp>
 #include <optional>
@@ -45,9 +44,11 @@ std::string end_of_child(F work) {
     }
     _exit(code);
   }
-  if (child < 0) return std::string("fork: ") + std::strerror(errno);
+  if (child < 0) return "fork: " + std::generic_category().message(errno);
   int status = 0;
-  if (waitpid(child, &status, 0) != child) return std::string("waitpid: ") + std::strerror(errno);
+  if (waitpid(child, &status, 0) != child) {
+    return "waitpid: " + std::generic_category().message(errno);
+  }
   if (WIFEXITED(status)) {
     return WEXITSTATUS(status) == all_is_well ? "well"
                                               : "exit code " + std::to_string(WEXITSTATUS(status));

@@ -17,6 +17,7 @@
 #include <latch>
 #include <memory>
 #include <ostream>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,9 +49,10 @@ Arguments& arguments() {
   return parsed;
 }
 
-void fail(const char* what) {
-  std::fprintf(stderr, "%s: %s\n", what, dlerror());
-  std::exit(EXIT_FAILURE);
+[[noreturn]] void fail(const char* what) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): POSIX keeps a message for each thread.
+  const char* const why = dlerror();
+  throw std::runtime_error(std::string(what) + ": " + (why != nullptr ? why : "no message"));
 }
 
 class Plugin {
@@ -88,8 +90,9 @@ class Plugin {
 enum class Who { program, plugin_a, plugin_b };
 
 const Module& module_of(Who who) {
-  static const Plugin a(arguments().plugins[0]);
-  static const Plugin b(arguments().plugins[1]);
+  // Never closed: a thread that ends with the program may still be in them.
+  static const Plugin& a = *new Plugin(arguments().plugins[0]);
+  static const Plugin& b = *new Plugin(arguments().plugins[1]);
   if (who == Who::program) return this_module;
   return who == Who::plugin_a ? a.module() : b.module();
 }
@@ -208,7 +211,7 @@ TEST_P(ModulesTest, AGuardExcludesThoseOfTheOtherModule) {
 
 // The writer frees the key's node and uses it for other keys while the reader is about to read it.
 TEST_P(ModulesTest, AReaderIsNotOverlooked) {
-  constexpr int rounds = scaled(20);
+  constexpr int rounds = scaled(10);
   constexpr int key = 1;
   const auto expect_seen = [this](const Module& reading, const Module& writing) {
     for (int round = 0; round < rounds; ++round) {
@@ -236,7 +239,7 @@ TEST_P(ModulesTest, AReaderIsNotOverlooked) {
 }
 
 TEST_P(ModulesTest, NoReadIsTorn) {
-  constexpr int writes = scaled(300);
+  constexpr int writes = scaled(200);
   constexpr int reads_between = 200;  // so many that readers announce themselves
   std::array<std::atomic<int>, 5> finds{};
   std::atomic<int> reads{0};
@@ -316,7 +319,9 @@ TEST(PluginTest, LeavesBehindAMapThatItUsed) {
   EXPECT_EQ(this_module.read(map, 1), Found::own);
 }
 
-#if defined(__GLIBC__)
+// Other libraries of C never unload. Without optimisation, g++ makes each constant of the standard
+// library that a plugin uses a symbol that is unique in the process, and keeps its module loaded.
+#if defined(__GLIBC__) && defined(__OPTIMIZE__)
 
 void expect_fork_works() {
   const pid_t child = fork();
