@@ -1,4 +1,4 @@
-// expect: LookupMustNotNarrow
+// expect: Constant
 // A negative number would lock a large one.
 #include <lockmap/lockmap.hpp>
 

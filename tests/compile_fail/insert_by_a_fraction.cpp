@@ -1,4 +1,4 @@
-// expect: LookupMustNotNarrow
+// expect: Constant
 // A fraction is no key among whole numbers.
 #include <lockmap/lockmap.hpp>
 

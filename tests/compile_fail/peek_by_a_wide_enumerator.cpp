@@ -1,4 +1,4 @@
-// expect: LookupMustNotNarrow
+// expect: Constant
 // What an enumerator stands for may not fit either.
 #include <cstdint>
 #include <lockmap/lockmap.hpp>

@@ -1,4 +1,4 @@
-// expect: LookupMustNotNarrow
+// expect: Constant
 // A batch is searched as its map is.
 #include <cstdint>
 #include <lockmap/lockmap.hpp>

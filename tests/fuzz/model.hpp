@@ -61,8 +61,11 @@ class Model {
   [[nodiscard]] const LruStats& stats() const { return stats_; }
   [[nodiscard]] std::size_t max_size() const { return max_size_; }
   // Of a shard, the least recently used key first.
-  [[nodiscard]] const std::list<int>& order(std::size_t shard) const {
-    return shards_[shard].order;
+  // What was set aside first: it comes back at the old end.
+  [[nodiscard]] std::list<int> order(std::size_t shard) const {
+    std::list<int> all = shards_[shard].set_aside;
+    all.insert(all.end(), shards_[shard].order.begin(), shards_[shard].order.end());
+    return all;
   }
   // The calls that the listener has yet to get.
   [[nodiscard]] std::deque<KeyAndValue>& evicted() { return evicted_; }
@@ -92,8 +95,14 @@ class Model {
   void release(int key, bool keep = false) {
     Slot& slot = slots_.at(key);
     slot.held = false;
-    const bool evicts = std::exchange(slot.evicts_on_release, false);
-    if (!slot.value.has_value()) erase(key);
+    const bool evicts = slot.evicts_on_release;
+    if (!slot.value.has_value()) {
+      erase(key);
+    } else if (evicts) {
+      slot.evicts_on_release = false;
+      Shard& shard = shard_of(key);
+      shard.order.splice(shard.order.begin(), shard.set_aside, slot.place);
+    }
     if (evicts) shrink(shard_of(key), keep ? std::optional(key) : std::nullopt);
   }
 
@@ -118,13 +127,17 @@ class Model {
     return value(key);
   }
   std::optional<int> insert(int key, int value) {
+    storing_ = true;
     acquire(key, Use::touch);
+    storing_ = false;
     const std::optional<int> previous = store(key, value);
     release(key, true);
     return previous;
   }
   bool try_insert(int key, int value) {
+    storing_ = true;
     acquire(key, Use::touch);
+    storing_ = false;
     const bool stored = !this->value(key).has_value();
     if (stored) store(key, value);
     release(key, true);
@@ -143,8 +156,13 @@ class Model {
   std::optional<KeyAndValue> pop() {
     const std::size_t start = next_to_pop_++;
     for (std::size_t i = 0; i < shards_.size(); ++i) {
-      for (const int key : shards_[(start + i) % shards_.size()].order) {
-        if (held(key)) continue;
+      Shard& shard = shards_[(start + i) % shards_.size()];
+      for (auto next = shard.order.begin(); next != shard.order.end();) {
+        const int key = *next++;
+        if (held(key)) {
+          set_aside(shard, slots_.at(key));
+          continue;
+        }
         const KeyAndValue popped(key, value(key).value());
         erase(key);
         return popped;
@@ -168,14 +186,17 @@ class Model {
     std::list<int>::iterator place;
   };
   struct Shard {
-    std::list<int> order;  // the least recently used key first
+    std::list<int> order;      // the least recently used key first
+    std::list<int> set_aside;  // met by eviction while held: the release puts them back
     std::size_t bound = 0;
   };
 
   Shard& shard_of(int key) { return shards_[shard_of_[static_cast<std::size_t>(key)]]; }
 
   void erase(int key) {
-    shard_of(key).order.erase(slots_.at(key).place);
+    const Slot& slot = slots_.at(key);
+    Shard& shard = shard_of(key);
+    (slot.evicts_on_release ? shard.set_aside : shard.order).erase(slot.place);
     slots_.erase(key);
   }
 
@@ -187,13 +208,13 @@ class Model {
   }
 
   void shrink(Shard& shard, std::optional<int> keep) {
-    const std::size_t size = shard.order.size();
+    const std::size_t size = shard.order.size() + shard.set_aside.size();
     std::size_t excess = size > shard.bound ? std::min(size - shard.bound, max_evict_) : 0;
     for (auto next = shard.order.begin(); excess != 0 && next != shard.order.end();) {
       const int key = *next++;
       Slot& slot = slots_.at(key);
-      if (slot.held) {
-        slot.evicts_on_release = true;
+      if (slot.held && !(storing_ && key == keep)) {
+        set_aside(shard, slot);
       } else if (key != keep) {
         if (has_listener_) evicted_.emplace_back(key, slot.value.value());
         erase(key);
@@ -201,6 +222,11 @@ class Model {
         --excess;
       }
     }
+  }
+
+  static void set_aside(Shard& shard, Slot& slot) {
+    slot.evicts_on_release = true;
+    shard.set_aside.splice(shard.set_aside.end(), shard.order, slot.place);
   }
 
   std::vector<std::size_t> shard_of_;
@@ -213,6 +239,7 @@ class Model {
   int stored_ = 0;
   LruStats stats_;
   std::deque<KeyAndValue> evicted_;
+  bool storing_ = false;  // by an operation that makes no guard
 };
 
 }  // namespace lockmap::fuzz
