@@ -102,6 +102,7 @@ class [[nodiscard]] Batch {
     return nullptr;
   }
 
+  /// For a constant as the key.
   [[nodiscard]] Guard* find(
       detail::Constant<key_type> key) requires std::is_arithmetic_v<key_type> {
     return find(key.key);
@@ -112,6 +113,7 @@ class [[nodiscard]] Batch {
   [[nodiscard]] bool contains(const Q& key) const {
     return find(key) != nullptr;
   }
+  /// For a constant as the key.
   [[nodiscard]] bool contains(
       detail::Constant<key_type> key) const requires std::is_arithmetic_v<key_type> {
     return contains(key.key);
@@ -130,6 +132,7 @@ class [[nodiscard]] Batch {
                             " is not in the batch");
   }
 
+  /// For a constant as the key.
   [[nodiscard]] Guard& at(detail::Constant<key_type> key) requires std::is_arithmetic_v<key_type> {
     return at(key.key);
   }

@@ -133,6 +133,7 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   [[nodiscard]] std::optional<Value> peek(const Q& key) const {
     return this->template copy_of<detail::Touch::quiet>(key);
   }
+  /// For a constant as the key.
   [[nodiscard]] std::optional<Value> peek(
       detail::Constant<Key> key) const requires std::is_arithmetic_v<Key> {
     return peek(key.key);

@@ -236,45 +236,56 @@ class ShardedMap {
   //
   // For a literal of another type than the key's, such as 1 where keys are unsigned.
 
+  /// For a constant as the key.
   [[nodiscard]] std::optional<Value> get(
       Constant<Key> key) const requires std::is_arithmetic_v<Key> {
     return get(key.key);
   }
+  /// For a constant as the key.
   [[nodiscard]] bool contains(Constant<Key> key) const requires std::is_arithmetic_v<Key> {
     return contains(key.key);
   }
+  /// For a constant as the key.
   std::optional<Value> insert(Constant<Key> key, Value value) requires std::is_arithmetic_v<Key> {
     return insert(key.key, std::move(value));
   }
+  /// For a constant as the key.
   bool try_insert(Constant<Key> key, Value value) requires std::is_arithmetic_v<Key> {
     return try_insert(key.key, std::move(value));
   }
+  /// For a constant as the key.
   std::optional<Value> remove(Constant<Key> key) requires std::is_arithmetic_v<Key> {
     return remove(key.key);
   }
+  /// For a constant as the key.
   [[nodiscard]] Entry entry(Constant<Key> key) requires std::is_arithmetic_v<Key> {
     return entry(key.key);
   }
+  /// For a constant as the key.
   [[nodiscard]] std::optional<Entry> try_entry(
       Constant<Key> key) requires std::is_arithmetic_v<Key> {
     return try_entry(key.key);
   }
+  /// For a constant as the key.
   [[nodiscard]] std::optional<Entry> find_entry(
       Constant<Key> key) requires std::is_arithmetic_v<Key> {
     return find_entry(key.key);
   }
+  /// For a constant as the key.
   template <class Rep, class Period>
   [[nodiscard]] std::optional<Entry> try_entry_for(
       Constant<Key> key,
       const std::chrono::duration<Rep, Period>& limit) requires std::is_arithmetic_v<Key> {
     return try_entry_for(key.key, limit);
   }
+  /// For a constant as the key.
   template <class Clock, class Duration>
   [[nodiscard]] std::optional<Entry> try_entry_until(
       Constant<Key> key,
       const std::chrono::time_point<Clock, Duration>& time) requires std::is_arithmetic_v<Key> {
     return try_entry_until(key.key, time);
   }
+  /// For a constant as the key.
   template <MakerOf<Value> F, class... Option>
   Value get_or_insert_with(Constant<Key> key, F&& make,
                            Option... option) requires std::is_arithmetic_v<Key> {
