@@ -43,7 +43,8 @@ namespace lockmap {
 ///   be usable by several threads at a time.
 /// - The hash, callbacks, copies of values and destructors run outside of every internal lock and
 ///   may use other keys of the map. KeyEqual, the construction of keys that are stored, moves of
-///   keys and values that do not throw, and the allocator may run under one: they must not use the map.
+///   keys and values that do not throw, and the allocator may run under one:
+///   they must not use the map.
 template <class Key, class Value, class Hash = default_hash<Key>,
           class KeyEqual = default_equal<Key>,
           class Allocator = std::allocator<std::pair<const Key, Value>>>

@@ -102,7 +102,7 @@ concept LookupMustNotNarrow = !(narrows<Q, Key> && !looked_up_directly<Q, Key, H
 template <class Q, class Key>
 concept KeyMustNotNarrow = !narrows<Q, Key>;
 
-// A constant of a type that would narrow, such as the literal 1 where keys are unsigned: accepted, as
+// A constant of a type that would narrow, such as the literal 1 for unsigned keys: accepted, as
 // in list-initialisation, if the key has its value.
 template <class Key>
 struct Constant {

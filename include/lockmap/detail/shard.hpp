@@ -609,7 +609,7 @@ class alignas(cache_line) Shard : private StructureLock {
   }
 
   // Moves all nodes that may be moved into new room for `grown` keys, and frees the chunks without
-  // a mark; `kept` nodes are in the others. Throws what the allocator throws; then nothing has moved.
+  // a mark; `kept` nodes are in the others. Throws what the allocator throws; then none moved.
   void move_together(std::size_t kept, std::size_t grown) {
     NewTable fresh(table_);
     if (kept + grown != 0) reserve(fresh.table, kept + grown);

@@ -105,7 +105,7 @@ class Slab {
   // -- Giving memory back ------------------------------------------------------------------------
 
   // In three steps: `mark` finds the chunks that must stay, because `stays(node)` holds for one of
-  // their nodes or one is unlinked, and returns their capacity; then `grow` and `take` make new room
+  // their nodes or one is unlinked, and returns their capacity; `grow` and `take` make new room
   // for the nodes that are to move; then `sweep` frees the other chunks. Until then no node of the
   // marked chunks is handed out.
   template <class F>
