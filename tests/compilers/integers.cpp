@@ -1,4 +1,5 @@
-// Unsigned arithmetic that wraps around on purpose is no finding of clang's -fsanitize=integer. (Its
+// Unsigned arithmetic that wraps around on purpose is no finding of clang's -fsanitize=integer.
+// (Its
 // findings in Abseil are Abseil's.)
 #include <cstdint>
 #include <functional>

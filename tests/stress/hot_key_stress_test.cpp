@@ -1,4 +1,5 @@
-// A hundred and more threads on one key: each of them is served again and again, and handing the key
+// A hundred and more threads on one key: each of them is served again and again, and handing the
+// key
 // from sleeper to sleeper stays the exception.
 
 #include <gtest/gtest.h>

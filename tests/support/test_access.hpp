@@ -14,7 +14,8 @@
 namespace lockmap::detail {
 
 struct TestAccess {
-  // Throws std::logic_error if a shard contradicts an invariant of the lock protocol (key_lock.hpp) or
+  // Throws std::logic_error if a shard contradicts an invariant of the lock protocol
+  // (key_lock.hpp) or
   // its own counts. May be called while keys are held and waited for, but no operation may be
   // under way otherwise.
   template <class Map>

@@ -142,7 +142,8 @@ TEST(NestedEvictionTest, DestructorsThatStore) {
 
 // -- Each victim once, and in order --------------------------------------------------------------
 
-// What a cache of one shard and its listener do: victims are told of in the order in which they went,
+// What a cache of one shard and its listener do: victims are told of in the order in which they
+// went,
 // and the insertions of the listener evict in turn.
 class Model {
  public:
