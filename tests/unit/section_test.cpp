@@ -1,4 +1,5 @@
-// The shard's structure lock and its reader bias: who gets in beside whom, and what becomes of the slots.
+// The shard's structure lock and its reader bias: who gets in beside whom, and what becomes of
+// the slots.
 
 #include <gtest/gtest.h>
 
