@@ -38,9 +38,9 @@ namespace lockmap::detail {
 // sparse: when its keys take less than a quarter of its room, they are moved together into room for
 // half as many again, with the shard mutex held, if key and value can be moved without an
 // exception. Chunks with nodes that cannot be moved (they are pinned, or a move might throw) stay
-// until a later time; so does everything while a walk is under way. A shard compacts again only
-// after its keys have at least halved, so removals pay a constant for it, and churn nothing. Room
-// reserved by `initial_capacity` stays until `shrink_to_fit`.
+// until a later time; so does everything while a walk is under way. A shard tries again only
+// after removals for an eighth of its room, so each removal pays a constant for it, and churn
+// nothing. Room reserved by `initial_capacity` stays until `shrink_to_fit`.
 template <class Key, class Value, class KeyEqual, class Allocator, class Policy>
 class alignas(cache_line) Shard : private StructureLock {
  public:
