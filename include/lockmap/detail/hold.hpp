@@ -98,13 +98,16 @@ template <class Section, class Node, class D>
   auto& shard = section.shard();
   KeyLock lock = shard.lock_of(node);
   Owner& owner = shard.this_owner();
-  const auto held = [&](auto& in_section) {
+  const auto held = [&] {
     ++owner.held;
-    const bool has_value = node.state.load(std::memory_order_relaxed).has_value();
-    in_section.touch_pinned(node, touch, has_value);
-    return Hold<Node>(node, owner, has_value);
+    return Hold<Node>(node, owner, node.state.load(std::memory_order_relaxed).has_value());
   };
-  if (lock.pin_and_try_lock(section, owner.id, Mode::exclusive)) return held(section);
+  const auto held_in = [&](Section& in_section) {
+    const Hold<Node> hold = held();
+    in_section.touch_pinned(node, touch, hold.had_value());
+    return hold;
+  };
+  if (lock.pin_and_try_lock(section, owner.id, Mode::exclusive)) return held_in(section);
   if constexpr (std::is_same_v<D, Immediately>) {
     return {};
   } else {
@@ -117,6 +120,9 @@ template <class Section, class Node, class D>
     section.leave();
     WaitGraph::Cycle cycle;
     const KeyLock::Wait wait = lock.wait(owner, Mode::exclusive, deadline, cycle);
+    if constexpr (!std::remove_reference_t<decltype(shard)>::policy_type::enabled) {
+      if (wait == KeyLock::Wait::locked) return held();  // nothing to touch: no section
+    }
     std::string key;
     if (wait == KeyLock::Wait::deadlock) key = detail::describe_noexcept(node.key);
     Section again(shard);
@@ -128,7 +134,7 @@ template <class Section, class Node, class D>
       if (wait == KeyLock::Wait::deadlock) detail::throw_cycle(key, cycle);
       return {};
     }
-    return held(again);
+    return held_in(again);
   }
 }
 

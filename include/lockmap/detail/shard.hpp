@@ -603,8 +603,12 @@ class alignas(cache_line) Shard : private StructureLock {
       }
     }
     sparse_.store(false, std::memory_order_relaxed);
+    await_removals();
+  }
+
+  // Lets no compaction be tried before so many removals that they pay for looking at all nodes.
+  void await_removals() noexcept {
     set_compaction_limit();
-    // It pays for looking at all nodes again.
     removals_to_next_try_ = slab_.capacity() / 8;
   }
 
@@ -656,8 +660,7 @@ class alignas(cache_line) Shard : private StructureLock {
     if (walks_ != 0) return;
     (void)slab_.mark([](const Node& /*node*/) { return true; });
     slab_.sweep();
-    set_compaction_limit();
-    removals_to_next_try_ = slab_.capacity() / 8;
+    await_removals();
   }
 
   bool has_deferred_ = false;

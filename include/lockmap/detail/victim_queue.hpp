@@ -4,7 +4,6 @@
 #define LOCKMAP_DETAIL_VICTIM_QUEUE_HPP
 
 #include <new>
-#include <utility>
 
 namespace lockmap::detail {
 
