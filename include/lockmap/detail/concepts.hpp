@@ -27,8 +27,8 @@ template <class Key>
 struct AnyKey {
   template <class T>
   requires(MakesKey<T, Key> && !std::same_as<std::remove_cvref_t<T>, AnyKey>)
-      // Implicit: it stands in the list without a name.
-      // NOLINTNEXTLINE(google-explicit-constructor)
+      // Implicit: it stands in the list without a name; and the constraint leaves copies out.
+      // NOLINTNEXTLINE(google-explicit-constructor,bugprone-forwarding-reference-overload)
       AnyKey(T&& source)
       : key(std::forward<T>(source)) {}
 

@@ -17,6 +17,7 @@ struct ListLinks {
     previous->next = this;
     position.previous = this;
   }
+  // NOLINTNEXTLINE(readability-make-member-function-const): it changes the list.
   void unlink() noexcept {
     next->previous = previous;
     previous->next = next;
@@ -42,6 +43,7 @@ class IntrusiveList {
     return ends_.previous == &element;
   }
   void push_back(ListLinks& element) noexcept { element.link_before(ends_); }
+  // NOLINTNEXTLINE(readability-make-member-function-const): it changes the list.
   void push_front(ListLinks& element) noexcept { element.link_before(*ends_.next); }
 
   // Null at the end.

@@ -190,6 +190,7 @@ class WaitQueues {
   // Without memory, look-ups get slower and nothing else.
   LOCKMAP_NOINLINE void grow() noexcept {
     const std::size_t count = 8 * bucket_count_ + 5;  // odd: words are some even distance apart
+    // NOLINTNEXTLINE(modernize-avoid-c-arrays): its size is known at run time.
     std::unique_ptr<IntrusiveList[]> buckets(new (std::nothrow) IntrusiveList[count]);
     if (buckets == nullptr) return;
     IntrusiveList all;
@@ -211,6 +212,7 @@ class WaitQueues {
   }
 
   IntrusiveList bucket_;  // while there is one
+  // NOLINTNEXTLINE(modernize-avoid-c-arrays): its size is known at run time.
   std::unique_ptr<IntrusiveList[]> buckets_;
   std::size_t bucket_count_ = 1;
   std::size_t keys_ = 0;  // keys with waiters
