@@ -191,10 +191,11 @@ LOCKMAP_TEST_BOTH(TryWalkTest, BesideHolders) {
   for (int round = 0; round < scaled(2000); ++round) {
     std::size_t visits = 0;
     const std::size_t passed_over = map.try_for_each([&](const int&, const int&) { ++visits; });
-    ASSERT_EQ(visits + passed_over, static_cast<std::size_t>(keys));
+    EXPECT_EQ(visits + passed_over, static_cast<std::size_t>(keys));
     const auto [removed, held] = map.try_retain([](const int&, int&) { return true; });
-    ASSERT_EQ(removed, 0U);
-    ASSERT_LE(held, 2U);
+    EXPECT_EQ(removed, 0U);
+    // A holder may move on to a key that the walk has yet to meet, so more than two may be held.
+    EXPECT_LE(held, static_cast<std::size_t>(keys));
   }
   over = true;
 }
