@@ -148,6 +148,17 @@ LOCKMAP_TEST_BOTH(MemoryReturnTest, ByGuards) {
   });
 }
 
+LOCKMAP_TEST_BOTH(MemoryReturnTest, ByBatches) {
+  this->expect_memory_back(burst, [](auto& map) {
+    std::vector<int> keys;
+    for (int key = 0; key < burst.size(); ++key) {
+      if (!burst.keeps(key)) keys.push_back(key);
+      if (keys.size() < 10'000 && key != burst.size() - 1) continue;
+      for (auto& entry : map.batch_lock(std::exchange(keys, {}))) entry.remove();
+    }
+  });
+}
+
 // A burst of keys that are only locked, and never have a value.
 LOCKMAP_TEST_BOTH(MemoryReturnTest, AfterManyAbsentKeysWereLocked) {
   auto map = TestFixture::Ints::make(this->count_, 8);
@@ -287,6 +298,35 @@ bool is_one_of_few(int key) {
   return key % 100 == 0;
 }
 
+TEST(MemoryReturnTypesTest, StringsAsKeysAndMoveOnlyValues) {
+  using Strings = Counted<LockMaps, std::string, std::unique_ptr<int>>;
+  const auto text = [](int key) {
+    return "a key that is too long to be small " + std::to_string(key);
+  };
+  AllocationCount count;
+  auto map = Strings::make(count, 3);
+  for (int key = 0; key < many; ++key) map.insert(text(key), std::make_unique<int>(key));
+  const int* const last = map.entry(text(0)).value().get();
+  for (int key = 0; key < many; ++key) {
+    if (is_one_of_few(key)) continue;
+    const auto removed = map.remove(text(key));
+    ASSERT_TRUE(removed.has_value());
+    ASSERT_EQ(**removed, key);
+  }
+  EXPECT_LE(count.bytes, Strings::limit(3, kept_keys));
+  EXPECT_EQ(map.size(), static_cast<std::size_t>(kept_keys));
+  EXPECT_EQ(map.entry(text(0)).value().get(), last);
+  int visits = 0;
+  map.for_each([&](const std::string& key, const std::unique_ptr<int>& value) {
+    EXPECT_EQ(key, text(*value));
+    EXPECT_TRUE(is_one_of_few(*value));
+    ++visits;
+  });
+  EXPECT_EQ(visits, kept_keys);
+  for (int key = 0; key < many; key += 100) ASSERT_EQ(*map.entry(text(key)).value(), key);
+  expect_quiet(map);
+}
+
 // Values whose moves may throw are never moved to save memory: they stay, and so do their
 // addresses, but memory without any of them goes.
 TEST(MemoryReturnTypesTest, ValuesWhoseMovesMayThrow) {
@@ -378,5 +418,23 @@ TEST(CacheMemoryReturnTest, ByPopLru) {
 }
 
 // Eviction in a burst of guards, which no bound holds back while they live.
+TEST(CacheMemoryReturnTest, ByReleasingGuards) {
+  using Ints = Counted<LruLockMaps, int, int>;
+  AllocationCount count;
+  auto cache = Ints::make(count, 1);
+  cache.set_max_size(kept_keys);
+  {
+    std::vector<typename Ints::Map::Entry> held;
+    for (int key = 0; key < many; ++key) {
+      held.push_back(cache.entry(key));
+      held.back().insert(-key);
+    }
+  }
+  EXPECT_EQ(cache.size(), static_cast<std::size_t>(kept_keys));
+  EXPECT_LE(count.bytes, Ints::limit(1, kept_keys));
+  cache.for_each([&](const int& key, const int& value) { EXPECT_EQ(value, -key); });
+  expect_quiet(cache);
+}
+
 }  // namespace
 }  // namespace lockmap::test::memory_return

@@ -38,9 +38,9 @@ namespace lockmap::detail {
 // sparse: when its keys take less than a quarter of its room, they are moved together into room for
 // half as many again, with the shard mutex held, if key and value can be moved without an
 // exception. Chunks with nodes that cannot be moved (they are pinned, or a move might throw) stay
-// until a later time; so does everything while a walk is under way. A shard tries again only
-// after removals for an eighth of its room, so each removal pays a constant for it, and churn
-// nothing. Room reserved by `initial_capacity` stays until `shrink_to_fit`.
+// until a later time; so does everything while a walk is under way. A shard that such chunks keep
+// sparse tries again after as many removals as there are of them, so each removal pays a constant
+// for it, and churn nothing. Room reserved by `initial_capacity` stays until `shrink_to_fit`.
 template <class Key, class Value, class KeyEqual, class Allocator, class Policy>
 class alignas(cache_line) Shard : private StructureLock {
  public:
@@ -239,7 +239,7 @@ class alignas(cache_line) Shard : private StructureLock {
     // Gives back all memory that the keys do not need, whatever was reserved.
     void shrink_to_fit() noexcept {
       shard().reserved_ = 0;
-      shard().compact(shard().table_.size());
+      shard().compact(shard().table_.size(), shard().slab_.capacity());
     }
 
    private:
@@ -469,11 +469,8 @@ class alignas(cache_line) Shard : private StructureLock {
     node->state.store(unlinked_state, std::memory_order_relaxed);
     node->next = nullptr;
     if (table_.size() < compact_below_ && walks_ == 0) [[unlikely]] {
-      if (removals_to_next_try_ == 0) {
-        sparse_.store(true, std::memory_order_relaxed);
-      } else {
-        --removals_to_next_try_;
-      }
+      if (removals_to_next_try_ != 0) --removals_to_next_try_;
+      if (removals_to_next_try_ == 0) sparse_.store(true, std::memory_order_relaxed);
     }
   }
 
@@ -579,37 +576,41 @@ class alignas(cache_line) Shard : private StructureLock {
   static constexpr std::size_t least_room = 4 * Nodes::first_chunk;
 
   void set_compaction_limit() noexcept {
-    const bool has_much = slab_.capacity() > std::max<std::size_t>(least_room, reserved_);
+    const bool has_much = slab_.capacity() > least_room && worth_moving() > reserved_;
     compact_below_ = has_much ? slab_.capacity() / 4 : 0;
   }
 
   void compact_if_sparse() noexcept {
     if (table_.size() >= compact_below_ || walks_ != 0) return;
-    compact(std::max<std::size_t>(table_.size() + table_.size() / 2, reserved_));
+    compact(std::max<std::size_t>(table_.size() + table_.size() / 2, reserved_), worth_moving());
   }
 
-  LOCKMAP_NOINLINE void compact(std::size_t keys) noexcept {
+  // Moving pays if the room afterwards is less than this: a quarter less than now.
+  [[nodiscard]] std::size_t worth_moving() const noexcept { return slab_.capacity() / 4 * 3; }
+
+  // Makes room for `keys` keys of what can be moved, if the whole room is then below `limit`.
+  LOCKMAP_NOINLINE void compact(std::size_t keys, std::size_t limit) noexcept {
     if (walks_ != 0) return;
-    const std::size_t kept =
+    const auto staying =
         slab_.mark([](const Node& node) { return !movable || !is_unpinned(node); });
     const std::size_t grown = movable ? keys : 0;
-    if (kept + grown >= slab_.capacity()) {
-      slab_.unmark();
-    } else {
+    std::size_t removals = staying.chunks;
+    if (staying.capacity + grown < limit) {
       try {
-        move_together(kept, grown);
+        move_together(staying.capacity, grown);
       } catch (...) {
-        slab_.unmark();  // next time, there may be memory
+        removals = slab_.capacity() / 8;  // later, there may be memory
       }
     }
-    sparse_.store(false, std::memory_order_relaxed);
-    await_removals();
+    await_removals(removals);
   }
 
-  // Lets no compaction be tried before so many removals that they pay for looking at all nodes.
-  void await_removals() noexcept {
+  // A shard that is still sparse tries again after as many removals as chunks had to stay: so many
+  // are needed to empty them, and enough to pay for looking at their nodes.
+  void await_removals(std::size_t removals) noexcept {
     set_compaction_limit();
-    removals_to_next_try_ = slab_.capacity() / 8;
+    sparse_.store(false, std::memory_order_relaxed);
+    removals_to_next_try_ = table_.size() < compact_below_ ? removals : 0;
   }
 
   // Moves all nodes that may be moved into new room for `grown` keys, and frees the chunks without
@@ -617,6 +618,7 @@ class alignas(cache_line) Shard : private StructureLock {
   void move_together(std::size_t kept, std::size_t grown) {
     NewTable fresh(table_);
     if (kept + grown != 0) reserve(fresh.table, kept + grown);
+    slab_.withhold();
     try {
       for (std::size_t rest = grown; rest != 0;) {
         const std::size_t count = std::min<std::size_t>(rest, Nodes::largest_chunk);
@@ -624,6 +626,7 @@ class alignas(cache_line) Shard : private StructureLock {
         rest -= count;
       }
     } catch (...) {
+      slab_.give_up();
       std::destroy_at(std::addressof(fresh.table));
       throw;
     }
@@ -658,9 +661,10 @@ class alignas(cache_line) Shard : private StructureLock {
   // Frees the chunks without a node.
   void free_empty_chunks() noexcept {
     if (walks_ != 0) return;
-    (void)slab_.mark([](const Node& /*node*/) { return true; });
+    const auto staying = slab_.mark([](const Node& /*node*/) { return true; });
+    slab_.withhold();
     slab_.sweep();
-    await_removals();
+    await_removals(staying.chunks);
   }
 
   bool has_deferred_ = false;

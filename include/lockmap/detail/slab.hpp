@@ -104,27 +104,35 @@ class Slab {
 
   // -- Giving memory back ------------------------------------------------------------------------
 
-  // In three steps: `mark` finds the chunks that must stay, because `stays(node)` holds for one of
-  // their nodes or one is unlinked, and returns their capacity; `grow` and `take` make new room
-  // for the nodes that are to move; then `sweep` frees the other chunks. Until then no node of the
-  // marked chunks is handed out.
-  template <class F>
-  [[nodiscard]] std::size_t mark(const F& stays) noexcept {
-    reclaim();
-    available_ -= fresh();
-    while (fresh_ != fresh_end_) free(std::construct_at(fresh_++));
-    free_ = nullptr;
-    available_ = 0;
+  // In four steps: `mark` finds the chunks that must stay, because `stays(node)` holds for one of
+  // their nodes or one is unlinked; `withhold` keeps all that is free from being handed out; `grow`
+  // and `take` make new room for the nodes that are to move; `sweep` frees the other chunks.
+  struct Staying {
+    std::size_t chunks = 0;
     std::size_t capacity = 0;
+  };
+  template <class F>
+  [[nodiscard]] Staying mark(const F& stays) noexcept {
+    reclaim();
+    Staying staying;
     for (Chunk& chunk : chunks_) {
       chunk.stays = false;
-      for (Node* node = chunk.nodes; node != chunk.end() && !chunk.stays; ++node) {
+      for (Node* node = chunk.nodes; node != carved_end(chunk) && !chunk.stays; ++node) {
         const State state = node->state.load(std::memory_order_acquire);
         chunk.stays = state.in_table() ? stays(*node) : state.bits() != 0;
       }
-      if (chunk.stays) capacity += chunk.capacity;
+      if (chunk.stays) {
+        ++staying.chunks;
+        staying.capacity += chunk.capacity;
+      }
     }
-    return capacity;
+    return staying;
+  }
+
+  void withhold() noexcept {
+    while (fresh_ != fresh_end_) free(std::construct_at(fresh_++));
+    free_ = nullptr;
+    available_ = 0;
   }
 
   void sweep() noexcept {
@@ -147,8 +155,8 @@ class Slab {
     chunks_.erase(chunks_.begin() + static_cast<std::ptrdiff_t>(kept), chunks_.end());
     if (4 * kept < chunks_.capacity()) chunks_.shrink_to_fit();
   }
-  // Undoes `mark`.
-  void unmark() noexcept {
+  // Undoes `withhold`, and frees nothing.
+  void give_up() noexcept {
     for (Chunk& chunk : chunks_) chunk.stays = true;
     sweep();
   }
