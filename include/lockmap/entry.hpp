@@ -115,7 +115,8 @@ class [[nodiscard]] Entry {
   /// throws.
   template <class U = mapped_type>
   [[nodiscard]] mapped_type value_or(U&& fallback) const {
-    return has_value() ? hold_.node()->value : static_cast<mapped_type>(std::forward<U>(fallback));
+    return has_value() ? mapped_type(std::as_const(hold_.node()->value))
+                       : static_cast<mapped_type>(std::forward<U>(fallback));
   }
 
   /// Stores a value and returns the previous one. Throws what the value's move throws; then the

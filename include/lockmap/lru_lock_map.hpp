@@ -214,7 +214,7 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
       throw std::invalid_argument("lockmap: max_size must be at least 1, but is 0");
     }
     check_max_evict(options.max_evict);
-    if (options.shard_count != 0) return std::min(options.shard_count, options.max_size);
+    if (options.shard_count != 0) return (std::min)(options.shard_count, options.max_size);
     return std::clamp<std::size_t>(options.max_size / least_keys_per_shard, 1,
                                    detail::default_shard_count());
   }
@@ -227,7 +227,8 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
 
   // Divides the bound among the shards: the parts add up to exactly `max_size`.
   void set_bounds(std::size_t max_size) {
-    const std::lock_guard lock(bounds_mutex_);  // so that two calls do not mix their parts
+    const std::lock_guard<std::mutex> lock(
+        bounds_mutex_);  // so that two calls do not mix their parts
     const auto shards = this->shards();
     for (std::size_t i = 0; i < shards.size(); ++i) {
       const std::size_t part = max_size / shards.size() + (i < max_size % shards.size() ? 1 : 0);

@@ -81,7 +81,7 @@ struct TestAccess {
     return count;
   }
 
-  static std::size_t reader_slots() { return ThisModule::registry().slots.count(); }
+  static std::size_t reader_slots() { return ThisModule::registry().readers.count(); }
 
   // How many keys the calling thread holds in the maps of this module.
   static std::size_t held() { return ThisModule::owner(ThisModule::registry()).held; }

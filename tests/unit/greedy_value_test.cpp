@@ -57,6 +57,18 @@ LOCKMAP_TEST_BOTH(GreedyValueTest, OfOperations) {
   EXPECT_EQ(map.remove(2)->number, 20);
 }
 
+LOCKMAP_TEST_BOTH(GreedyValueTest, OfEntries) {
+  auto map = make_map<typename TestFixture::Map>();
+  auto entry = map.entry(1);
+  const Greedy fallback = Greedy::of(1);
+  EXPECT_EQ(entry.value_or(fallback).number, 1);
+  EXPECT_EQ(entry.or_insert_with([] { return Greedy::of(10); }).number, 10);
+  EXPECT_EQ(entry.value_or(fallback).number, 10);
+  EXPECT_EQ(entry.insert(Greedy::of(11))->number, 10);
+  EXPECT_EQ(entry.swap(Greedy::of(12))->number, 11);
+  EXPECT_EQ(entry.remove()->number, 12);
+}
+
 TEST(GreedyValueOfCacheTest, PeekAndPop) {
   LruLockMap<int, Greedy> cache(10);
   cache.insert(1, Greedy::of(10));

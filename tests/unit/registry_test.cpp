@@ -31,7 +31,7 @@ class OtherModule {
  private:
   static ReaderSlot* join() noexcept {
     record().joined = true;
-    if (ReaderSlot* const slot = registry_.slots.take()) record().slot = slot;
+    if (ReaderSlot* const slot = registry_.readers.take()) record().slot = slot;
     return record().slot;
   }
 
@@ -72,7 +72,7 @@ TEST(RegistryTest, AReaderAnnouncesItselfWhereTheWritersOfTheLockLook) {
   EXPECT_FALSE(inside);
   theirs.unlock_shared(slot);
   writer.join();
-  EXPECT_EQ(slot->reading.load(), &OtherModule::registry().slots);
+  EXPECT_EQ(slot->reading.load(), &OtherModule::registry().readers);
 }
 
 TEST(RegistryTest, AThreadReadsUnderLocksOfSeveralRegistriesAtOnce) {

@@ -77,7 +77,7 @@ TEST(ReaderBiasTest, AReaderOfABiasedMutexAnnouncesItselfAndTakesNothing) {
   EXPECT_EQ(slot->reading.load(), static_cast<const StructureLock*>(&mutex));
   in_another_thread([&mutex] { mutex.unlock_shared(mutex.lock_shared()); });
   mutex.unlock_shared(slot);
-  EXPECT_EQ(slot->reading.load(), &mutex.registry().slots);
+  EXPECT_EQ(slot->reading.load(), &mutex.registry().readers);
 }
 
 TEST(ReaderBiasTest, AWriterWaitsForTheReadersThatAreInside) {

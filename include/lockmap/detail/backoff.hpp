@@ -24,7 +24,7 @@ class Backoff {
       std::this_thread::yield();
     } else {
       std::this_thread::sleep_for(sleep_);
-      sleep_ = std::min(2 * sleep_, longest_sleep);
+      sleep_ = (std::min)(2 * sleep_, longest_sleep);
       return;
     }
     ++count_;

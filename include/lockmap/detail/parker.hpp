@@ -63,8 +63,9 @@ class Parker {
     while (woken_.load(std::memory_order_acquire) == 0) {
       if (deadline.expired()) return false;
       const std::chrono::nanoseconds nap = deadline.nap();
-      const std::timespec timeout{static_cast<std::time_t>(nap.count() / 1'000'000'000),
-                                  static_cast<long>(nap.count() % 1'000'000'000)};
+      const auto seconds = std::chrono::duration_cast<std::chrono::duration<std::time_t>>(nap);
+      const std::chrono::duration<long, std::nano> rest = nap - seconds;
+      const std::timespec timeout{seconds.count(), rest.count()};
       syscall(SYS_futex, &woken_, FUTEX_WAIT_PRIVATE, 0, &timeout, nullptr, 0);
     }
     woken_.store(0, std::memory_order_relaxed);

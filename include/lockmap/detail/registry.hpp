@@ -56,7 +56,7 @@ struct Registry {
   std::atomic<OwnerId> next_owner{1};
   // How often the process was forked: waiters of another generation have no thread any more.
   std::atomic<std::uint64_t> generation{0};
-  ReaderSlots slots;
+  ReaderSlots readers;
   WaitGraph graph;
 };
 
@@ -86,7 +86,7 @@ class LOCKMAP_ONE_PER_PROCESS ThisModule {
   // Null if the calling thread cannot announce a read now (B4).
   [[nodiscard]] static ReaderSlot* available_slot(const Registry& registry) noexcept {
     ReaderSlot* const slot = record_.slot;
-    if (slot->reading.load(std::memory_order_relaxed) == &registry.slots) [[likely]] {
+    if (slot->reading.load(std::memory_order_relaxed) == &registry.readers) [[likely]] {
       return slot;
     }
     return find_slot(registry);
@@ -102,7 +102,7 @@ class LOCKMAP_ONE_PER_PROCESS ThisModule {
   LOCKMAP_NOINLINE static ReaderSlot* find_slot(const Registry& registry) noexcept {
     const ThreadRecord& record = ThisModule::record(registry);
     ReaderSlot* const slot = record.joined ? record.slot : registry.join();
-    return slot->reading.load(std::memory_order_relaxed) == &registry.slots ? slot : nullptr;
+    return slot->reading.load(std::memory_order_relaxed) == &registry.readers ? slot : nullptr;
   }
 
   // Gives the slot to a later thread when this one ends. What reads after that takes the mutex.
@@ -116,21 +116,31 @@ class LOCKMAP_ONE_PER_PROCESS ThisModule {
 
   LOCKMAP_NOINLINE static ReaderSlot* join() noexcept {
     record_.joined = true;
-    if (ReaderSlot* const slot = registry_.slots.take()) {
+    if (ReaderSlot* const slot = registry_.readers.take()) {
       record_.slot = slot;
+// It runs when a thread ends, not at the program's exit.
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wexit-time-destructors"
+#endif
       static thread_local Leave leave;
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#endif
     }
     return record_.slot;
   }
 
-  static ThreadRecord& find_record() noexcept { return record_; }
+  static ThreadRecord& find_record() noexcept {
+    return record_;
+  }
 
   // A child has one thread of its parent's: announcements and waits of the others would hang it.
   static void handle_forks() noexcept {
 #if defined(__unix__) || defined(__APPLE__)
     [[maybe_unused]] static const int registered = pthread_atfork(nullptr, nullptr, [] {
       registry_.generation.fetch_add(1, std::memory_order_relaxed);
-      registry_.slots.keep_only(record_.slot);
+      registry_.readers.keep_only(record_.slot);
       registry_.graph.clear();
     });
 #endif

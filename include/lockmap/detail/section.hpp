@@ -79,7 +79,7 @@ class StructureLock {
         slot->reading.store(this, std::memory_order_seq_cst);
         if (biased_.load(std::memory_order_seq_cst)) return slot;  // B1
         // Release, too: a writer that sees this has to see what the thread read before as done.
-        slot->reading.store(&registry_.slots, std::memory_order_release);
+        slot->reading.store(&registry_.readers, std::memory_order_release);
       }
     }
     mutex_.lock();
@@ -90,21 +90,21 @@ class StructureLock {
   }
   void unlock_shared(ReaderSlot* slot) noexcept {
     if (slot != nullptr) {
-      slot->reading.store(&registry_.slots, std::memory_order_release);
+      slot->reading.store(&registry_.readers, std::memory_order_release);
     } else {
       mutex_.unlock();
     }
   }
 
   LOCKMAP_NOINLINE void consider_bias() noexcept {
-    if (reads_ < reads_per_slot * registry_.slots.count()) return;
+    if (reads_ < reads_per_slot * registry_.readers.count()) return;
     reads_ = 0;
     biased_.store(true, std::memory_order_seq_cst);  // B2
   }
 
   LOCKMAP_NOINLINE void revoke() noexcept {
     biased_.store(false, std::memory_order_seq_cst);
-    registry_.slots.wait_for_readers(this);
+    registry_.readers.wait_for_readers(this);
   }
 
   ShardMutex mutex_;

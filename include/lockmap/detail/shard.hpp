@@ -586,7 +586,9 @@ class alignas(cache_line) Shard : private StructureLock {
   }
 
   // Moving pays if the room afterwards is less than this: a quarter less than now.
-  [[nodiscard]] std::size_t worth_moving() const noexcept { return slab_.capacity() / 4 * 3; }
+  [[nodiscard]] std::size_t worth_moving() const noexcept {
+    return slab_.capacity() / 4 * 3;
+  }
 
   // Makes room for `keys` keys of what can be moved, if the whole room is then below `limit`.
   LOCKMAP_NOINLINE void compact(std::size_t keys, std::size_t limit) noexcept {

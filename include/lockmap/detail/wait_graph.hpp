@@ -46,7 +46,7 @@ class WaitGraph {
    public:
     Edge(WaitGraph& graph, OwnerId waiting, const StateWord& awaited) noexcept
         : graph_(graph), waiting_(waiting), awaited_(awaited) {
-      const std::lock_guard lock(graph_.mutex_);
+      const std::lock_guard<ShardMutex> lock(graph_.mutex_);
       closes_cycle_ = follow([](OwnerId /*holder*/) {});
       if (!closes_cycle_) {
         next_ = graph_.chain(waiting_);
@@ -57,7 +57,7 @@ class WaitGraph {
     Edge& operator=(const Edge&) = delete;
     ~Edge() {
       if (closes_cycle_) return;
-      const std::lock_guard lock(graph_.mutex_);
+      const std::lock_guard<ShardMutex> lock(graph_.mutex_);
       Edge** link = &graph_.chain(waiting_);
       while (*link != this) link = &(*link)->next_;
       *link = next_;
@@ -68,7 +68,7 @@ class WaitGraph {
 
     // The cycle that it closes. Throws if there is no memory.
     [[nodiscard]] Cycle cycle() const {
-      const std::lock_guard lock(graph_.mutex_);
+      const std::lock_guard<ShardMutex> lock(graph_.mutex_);
       Cycle owners{waiting_};
       (void)follow([&owners](OwnerId holder) { owners.push_back(holder); });
       return owners;

@@ -151,7 +151,7 @@ class WaitQueues {
   }
 
   // Precondition: the waiter is queued.
-  void remove(Waiter& waiter) noexcept {
+  LOCKMAP_NOINLINE void remove(Waiter& waiter) noexcept {
     waiter.queued_ = false;
     if (!std::exchange(waiter.is_first_, false)) {
       waiter.unlink();
