@@ -112,9 +112,9 @@ class MemoryReturnTest : public testing::Test {
 };
 
 LOCKMAP_TEST_BOTH(MemoryReturnTest, ByRemove) {
-  this->expect_memory_back(million, [](auto& map) {
-    for (int key = 0; key < million.size(); ++key) {
-      if (million.keeps(key)) continue;
+  this->expect_memory_back(burst, [](auto& map) {
+    for (int key = 0; key < burst.size(); ++key) {
+      if (burst.keeps(key)) continue;
       ASSERT_EQ(map.remove(key), -key);
     }
   });
@@ -139,9 +139,9 @@ LOCKMAP_TEST_BOTH(MemoryReturnTest, ByRetain) {
 }
 
 LOCKMAP_TEST_BOTH(MemoryReturnTest, ByGuards) {
-  this->expect_memory_back(million, [](auto& map) {
-    for (int key = 0; key < million.size(); ++key) {
-      if (million.keeps(key)) continue;
+  this->expect_memory_back(burst, [](auto& map) {
+    for (int key = 0; key < burst.size(); ++key) {
+      if (burst.keeps(key)) continue;
       auto entry = map.entry(key);
       ASSERT_EQ(entry.remove(), -key);
     }
