@@ -195,7 +195,7 @@ class [[nodiscard]] Entry {
   }
 
   /// Releases the key before the entry dies.
-  void unlock() noexcept {
+  LOCKMAP_ALWAYS_INLINE void unlock() noexcept {
     if (hold_) {
       detail::release(*shard_, std::exchange(hold_, {}), has_value_, eviction_);
     }

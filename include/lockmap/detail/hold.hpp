@@ -74,7 +74,7 @@ enum class Eviction : std::uint8_t {
 
 // Locks the key of a node if nobody holds or wants it.
 template <class Section, class Found>
-[[nodiscard]] auto try_hold(Section& section, const Found& found, Touch touch) noexcept
+[[nodiscard]] LOCKMAP_ALWAYS_INLINE auto try_hold(Section& section, const Found& found, Touch touch) noexcept
     -> Hold<std::remove_pointer_t<decltype(found.node)>> {
   auto& node = *found.node;
   if (!Section::may_read(node)) [[unlikely]] {
@@ -139,32 +139,46 @@ template <class Section, class Node, class D>
 }
 
 template <class Shard, class Node>
-LOCKMAP_NOINLINE void release_slow(Shard& shard, Hold<Node> hold, bool has_value,
+LOCKMAP_NOINLINE void release_slow(Shard& shard, Node& node, bool has_value,
                                    Eviction eviction) noexcept {
+  constexpr bool evicts = Shard::policy_type::enabled;
+  const bool now = evicts && eviction == Eviction::others_now;
+  KeyLock lock = shard.lock_of(node);
+  if (!now && lock.try_release(has_value)) return;
+  typename Shard::Section section(shard);
+  const Released released = lock.release(section, has_value);
+  const Node* const kept =
+      evicts && (eviction == Eviction::any || released.unused) ? nullptr : &node;
+  section.finish(node, released, kept);
+  if (now) section.shrink(kept);
+}
+
+// Takes a hold off the count of an owner that this module's record does not tell: the thread's in
+// the map's own registry.
+template <class Shard, class Node>
+LOCKMAP_NOINLINE void count_release(const Shard& shard, const Hold<Node>& hold) noexcept {
   Owner& mine = shard.this_owner();
   LOCKMAP_ASSERT(hold.belongs_to(mine) &&
                  "lockmap: an Entry is released by the thread that acquired it");
   // Else the owner's count stays too high, which costs time and misses no deadlock.
   if (hold.belongs_to(mine)) --mine.held;
-  KeyLock lock = shard.lock_of(*hold.node());
-  if (eviction != Eviction::others_now && lock.try_release(has_value)) return;
-  typename Shard::Section section(shard);
-  const Released released = lock.release(section, has_value);
-  const Node* const kept = eviction == Eviction::any || released.unused ? nullptr : hold.node();
-  section.finish(*hold.node(), released, kept);
-  if (eviction == Eviction::others_now) section.shrink(kept);
 }
 
 // Releases a key. `has_value` says whether the holder leaves a value there.
 template <class Shard, class Node>
-void release(Shard& shard, Hold<Node> hold, bool has_value, Eviction eviction) noexcept {
+LOCKMAP_ALWAYS_INLINE void release(Shard& shard, Hold<Node> hold, bool has_value, Eviction eviction) noexcept {
+  Node& node = *hold.node();
   Owner& mine = ThisModule::owner();
-  if (has_value && hold.belongs_to(mine) && eviction != Eviction::others_now &&
-      shard.lock_of(*hold.node()).try_release_unwanted(mine.id, hold.had_value())) [[likely]] {
+  if (hold.belongs_to(mine)) [[likely]] {
     --mine.held;
+    if (has_value && eviction != Eviction::others_now &&
+        shard.lock_of(node).try_release_unwanted(mine.id, hold.had_value())) [[likely]] {
+      return;
+    }
   } else {
-    detail::release_slow(shard, hold, has_value, eviction);
+    detail::count_release(shard, hold);
   }
+  detail::release_slow(shard, node, has_value, eviction);
 }
 
 }  // namespace lockmap::detail

@@ -103,9 +103,9 @@ class alignas(cache_line) Shard : private StructureLock {
     explicit Section(Shard& shard) noexcept : shard_(&shard) { shard.lock(); }
     Section(const Section&) = delete;
     Section& operator=(const Section&) = delete;
-    ~Section() { leave(); }
+    LOCKMAP_ALWAYS_INLINE ~Section() { leave(); }
 
-    void leave() noexcept {
+    LOCKMAP_ALWAYS_INLINE void leave() noexcept {
       if (shard_ == nullptr) return;
       Shard& shard = *std::exchange(shard_, nullptr);
       if (!shard.has_deferred_) [[likely]] {
@@ -458,7 +458,9 @@ class alignas(cache_line) Shard : private StructureLock {
 
   void free_node(Node& node) noexcept {
     slab_.free(&node);
-    has_deferred_ |= sparse_.load(std::memory_order_relaxed);
+    if (sparse_.load(std::memory_order_relaxed)) [[unlikely]] {
+      has_deferred_ = true;
+    }
   }
 
   // Leaves a node in neither table nor order (I1), and in no list.

@@ -174,7 +174,8 @@ class ShardedMap {
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] Entry entry(Q&& key) {
     return with_node(std::forward<Q>(key), [](Section& section, Found found) {
-      return lock(section, found, Touch::use);
+      Shard& shard = section.shard();
+      return Entry(shard, lock_found(section, found, Touch::use, NoDeadline{}));
     });
   }
 
@@ -585,9 +586,8 @@ class ShardedMap {
     return lock(section, {node}, touch);
   }
 
-  // Locks the key of a node, evicts if the node was made for it, and leaves the section in any
-  // case: neither the entry nor others of the caller may be released inside. Without a node if the
-  // deadline was too early.
+  // Locks the key of a node, and evicts if the node was made for it. Without a node if the deadline
+  // was too early. The section may be left by it, and must be before an entry is released.
   template <class D>
   [[nodiscard]] static Hold lock_found(Section& section, Found found, Touch touch,
                                        const D& deadline) {
@@ -597,19 +597,21 @@ class ShardedMap {
       return detail::hold_contended<Section>(section.hand_over(), *found.node, touch, deadline);
     }
     if (found.made) section.shrink(found.node);
-    section.leave();
     return hold;
   }
 
   [[nodiscard]] static Entry lock(Section& section, Found found, Touch touch) {
     Shard& shard = section.shard();
-    return Entry(shard, lock_found(section, found, touch, NoDeadline{}));
+    const Hold hold = lock_found(section, found, touch, NoDeadline{});
+    section.leave();
+    return Entry(shard, hold);
   }
   template <class D>
   [[nodiscard]] static std::optional<Entry> lock(Section& section, Found found, Touch touch,
                                                  const D& deadline) {
     Shard& shard = section.shard();
     const Hold hold = lock_found(section, found, touch, deadline);
+    section.leave();
     if (!hold) return std::nullopt;
     return Entry(shard, hold);
   }
