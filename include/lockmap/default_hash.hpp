@@ -20,6 +20,7 @@ namespace detail {
 // the bytes of the code units: it knows no char8_t, and its string_view may be one of its own.
 template <class Char>
 struct TextHash {
+  using canonical_key = std::basic_string_view<Char>;
   using is_transparent = void;
   using is_avalanching = void;
   [[nodiscard]] std::size_t operator()(std::basic_string_view<Char> text) const {
@@ -29,6 +30,7 @@ struct TextHash {
 };
 template <class Char>
 struct TextEqual {
+  using canonical_key = std::basic_string_view<Char>;
   using is_transparent = void;
   [[nodiscard]] bool operator()(std::basic_string_view<Char> a,
                                 std::basic_string_view<Char> b) const noexcept {

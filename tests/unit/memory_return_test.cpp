@@ -336,7 +336,11 @@ TEST(MemoryReturnTypesTest, ValuesWhoseMovesMayThrow) {
     auto map = Faults::make(count, 1);
     for (int key = 0; key < many; ++key) map.insert(key, Faulty(key));
     const std::size_t full = count.bytes;
-    const Faulty* const last = map.entry(many - 1).get();
+    const Faulty* last = nullptr;
+    {
+      const auto entry = map.entry(many - 1);
+      last = entry.get();
+    }
     {
       const FaultInjector injector(Step::move, 1, Repeat::always);
       EXPECT_EQ(map.retain([](const int& key, Faulty&) { return key >= many - kept_keys; }),

@@ -4,9 +4,10 @@
 #define LOCKMAP_DETAIL_CONFIG_HPP
 
 #include <atomic>
-#include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 
 #if !defined(__cpp_exceptions) && !defined(_CPPUNWIND)
 // A file that cannot be found ends the compilation with this message alone; after an #error, each
@@ -17,8 +18,15 @@
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
               "lockmap keeps a key's lock in one 64-bit word: this target has no lock-free one");
 
-// Checks a precondition in debug builds; costs nothing where NDEBUG is defined.
-#define LOCKMAP_ASSERT(condition) assert(condition)
+// Checks a precondition in debug builds; costs nothing where NDEBUG is defined. Unlike `assert`, it
+// does not name the function: with its template arguments, that would take more room than the code.
+#ifdef NDEBUG
+#define LOCKMAP_ASSERT(condition) static_cast<void>(0)
+#else
+#define LOCKMAP_ASSERT(condition)     \
+  ((condition) ? static_cast<void>(0) \
+               : ::lockmap::detail::assertion_failed(#condition, __FILE__, __LINE__))
+#endif
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
@@ -57,6 +65,12 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
 #endif
 
 namespace lockmap::detail {
+
+[[noreturn]] LOCKMAP_NOINLINE inline void assertion_failed(const char* condition, const char* file,
+                                                           int line) noexcept {
+  std::fprintf(stderr, "%s:%d: assertion failed: %s\n", file, line, condition);
+  std::abort();
+}
 
 // Sees into the maps for the tests; defined there.
 struct TestAccess;

@@ -6,6 +6,10 @@
 #include <concepts>
 #include <string>
 #include <string_view>
+#include <type_traits>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 
 namespace lockmap::detail {
 
@@ -13,7 +17,10 @@ namespace lockmap::detail {
 template <class T>
 [[nodiscard]] std::string describe(const T& value) {
   if constexpr (std::convertible_to<const T&, std::string_view>) {
-    return '"' + std::string(std::string_view(value)) + '"';
+    const std::string_view text(value);
+    return absl::StrCat("\"", absl::string_view(text.data(), text.size()), "\"");
+  } else if constexpr (std::is_integral_v<T> && sizeof(T) <= 8) {
+    return absl::StrCat(+value);
   } else if constexpr (requires { std::to_string(value); }) {
     return std::to_string(value);
   } else {

@@ -132,6 +132,12 @@ template <class Q, class Key, class Hash, class KeyEqual>
 concept LookupKey = ActsAsKey<std::remove_cvref_t<Q>, Key, Hash, KeyEqual> &&
     LookupMustNotNarrow<std::remove_cvref_t<Q>, Key, Hash, KeyEqual>;
 
+// All keys may be looked up as one type that is cheap to copy: one instantiation serves them all.
+template <class Hash, class KeyEqual>
+concept HasCanonicalKey = requires {
+  requires std::same_as<typename Hash::canonical_key, typename KeyEqual::canonical_key>;
+};
+
 // A key can be made from it: one element of a batch.
 template <class Q, class Key>
 concept MakesKey = std::constructible_from<Key, Q> && KeyMustNotNarrow<std::remove_cvref_t<Q>, Key>;
@@ -141,11 +147,20 @@ template <class Q, class Key, class Hash, class KeyEqual>
 concept StoredKey = LookupKey<Q, Key, Hash, KeyEqual> && MakesKey<Q, Key>;
 
 // The shards' tables are asked for this. T is a const reference to the caller's key or
-// heterogeneous key, or a Key that was made from it.
+// heterogeneous key, or its canonical form, or a Key that was made from it.
 template <class T>
 struct HashedKey {
   T key;
   std::uint64_t hash;
+
+  // What is as good as long as this lives, and is passed in registers.
+  [[nodiscard]] auto borrowed() const noexcept {
+    if constexpr (std::is_trivially_copyable_v<HashedKey> && sizeof(HashedKey) <= 32) {
+      return *this;
+    } else {
+      return HashedKey<const T&>{key, hash};
+    }
+  }
 };
 
 // How a map hashes, compares and makes keys.
@@ -159,7 +174,10 @@ struct KeyTraits {
   template <class Q>
   [[nodiscard]] auto hashed(Q&& q) const {
     using Plain = std::remove_cvref_t<Q>;
-    if constexpr (looked_up_directly<Plain, Key, Hash, KeyEqual>) {
+    if constexpr (HasCanonicalKey<Hash, KeyEqual>) {
+      const typename Hash::canonical_key canonical(q);
+      return HashedKey<typename Hash::canonical_key>{canonical, hash_of(canonical)};
+    } else if constexpr (looked_up_directly<Plain, Key, Hash, KeyEqual>) {
       return HashedKey<const Plain&>{q, hash_of(q)};
     } else {
       return hashed_copy(std::forward<Q>(q));
@@ -179,7 +197,7 @@ struct KeyTraits {
   // template of Key would prefer to its copy constructor.
   template <class T, class Q>
   [[nodiscard]] static constexpr decltype(auto) stored_key(HashedKey<T>& hashed, Q&& q) noexcept {
-    if constexpr (!std::is_reference_v<T>) {
+    if constexpr (std::same_as<T, Key>) {
       return std::move(hashed.key);
     } else {
       return as_argument(std::forward<Q>(q));

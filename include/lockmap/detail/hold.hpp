@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/deadline.hpp"
 #include "lockmap/detail/describe.hpp"
@@ -23,8 +24,9 @@ namespace lockmap::detail {
 
 [[noreturn]] LOCKMAP_NOINLINE inline void throw_deadlock(const std::string& key,
                                                          const std::string& why) {
-  throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
-                          "lockmap: waiting for key " + key + " would never end: " + why);
+  throw std::system_error(
+      std::make_error_code(std::errc::resource_deadlock_would_occur),
+      absl::StrCat("lockmap: waiting for key ", key, " would never end: ", why));
 }
 
 [[noreturn]] LOCKMAP_NOINLINE inline void throw_held_by_this_thread(const std::string& key) {
@@ -33,9 +35,10 @@ namespace lockmap::detail {
 
 [[noreturn]] LOCKMAP_NOINLINE inline void throw_cycle(const std::string& key,
                                                       const WaitGraph::Cycle& cycle) {
-  std::string why = "a cycle of " + std::to_string(cycle.size()) + " threads was found (owners";
-  for (const OwnerId owner : cycle) why += ' ' + std::to_string(owner);
-  throw_deadlock(key, why + "), each waiting for a key that the next one holds");
+  std::string why = absl::StrCat("a cycle of ", cycle.size(), " threads was found (owners");
+  for (const OwnerId owner : cycle) absl::StrAppend(&why, " ", owner);
+  absl::StrAppend(&why, "), each waiting for a key that the next one holds");
+  throw_deadlock(key, why);
 }
 
 // A key locked exclusively by one owner. Two words: it is returned in registers.
@@ -74,7 +77,8 @@ enum class Eviction : std::uint8_t {
 
 // Locks the key of a node if nobody holds or wants it.
 template <class Section, class Found>
-[[nodiscard]] LOCKMAP_ALWAYS_INLINE auto try_hold(Section& section, const Found& found, Touch touch) noexcept
+[[nodiscard]] LOCKMAP_ALWAYS_INLINE auto try_hold(Section& section, const Found& found,
+                                                  Touch touch) noexcept
     -> Hold<std::remove_pointer_t<decltype(found.node)>> {
   auto& node = *found.node;
   if (!Section::may_read(node)) [[unlikely]] {
@@ -166,7 +170,8 @@ LOCKMAP_NOINLINE void count_release(const Shard& shard, const Hold<Node>& hold) 
 
 // Releases a key. `has_value` says whether the holder leaves a value there.
 template <class Shard, class Node>
-LOCKMAP_ALWAYS_INLINE void release(Shard& shard, Hold<Node> hold, bool has_value, Eviction eviction) noexcept {
+LOCKMAP_ALWAYS_INLINE void release(Shard& shard, Hold<Node> hold, bool has_value,
+                                   Eviction eviction) noexcept {
   Node& node = *hold.node();
   Owner& mine = ThisModule::owner();
   if (hold.belongs_to(mine)) [[likely]] {

@@ -380,8 +380,10 @@ class alignas(cache_line) Shard : private StructureLock {
       free_empty_chunks();
     }
     give_memory_back();
-    if (deferred.first_victim != nullptr) {
-      VictimQueue::push(&end_victims, this, deferred.first_victim);
+    if constexpr (Policy::enabled) {
+      if (deferred.first_victim != nullptr) {
+        VictimQueue::push(&end_victims, this, deferred.first_victim);
+      }
     }
   }
 
@@ -400,14 +402,12 @@ class alignas(cache_line) Shard : private StructureLock {
   }
 
   // Calls the listener for a list of evicted nodes, and destroys them.
-  static void end_victims(void* shard, void* victims) noexcept {
+  static void end_victims(void* shard, void* victims) noexcept requires(Policy::enabled) {
     Shard& self = *static_cast<Shard*>(shard);
     auto* const first = static_cast<Node*>(victims);
-    if constexpr (Policy::enabled) {
-      if (const auto* const listener = self.policy_.listener()) {
-        for (Node* node = first; node != nullptr; node = node->next) {
-          (*listener)(std::as_const(node->key), node->value);
-        }
+    if (const auto* const listener = self.policy_.listener()) {
+      for (Node* node = first; node != nullptr; node = node->next) {
+        (*listener)(std::as_const(node->key), node->value);
       }
     }
     self.destroy_nodes(first);
@@ -430,8 +430,7 @@ class alignas(cache_line) Shard : private StructureLock {
     // From the moment that the table makes room for the node, nothing may throw. So room is made
     // here, if the key turns out to be new.
     if (!slab_.has_room()) [[unlikely]] {
-      if (Node* const node =
-              find_or_make_room(HashedKey<const std::remove_reference_t<T>&>{key.key, key.hash})) {
+      if (Node* const node = find_or_make_room(key.borrowed())) {
         return {node};
       }
     }

@@ -791,8 +791,8 @@ class ShardedMap {
       Section section(shard);
       const Found found = section.find_or_make(*key, std::move(key->key));
       // Duplicates are neighbours, unless KeyEqual is coarser than the order.
-      if (found.node->state.load(std::memory_order_relaxed).locked_by(shard.this_owner().id) &&
-          batch.holds(*found.node)) {
+      const State state = found.node->state.load(std::memory_order_relaxed);
+      if (state.locked() && state.locked_by(shard.this_owner().id) && batch.holds(*found.node)) {
         continue;
       }
       const Hold hold = lock_found(section, found, Touch::use, deadline);
