@@ -177,7 +177,7 @@ LOCKMAP_TEST_BOTH(TimedBatchTest, ADeadlockIsReportedAtOnce) {
     theirs.insert(50);
     EXPECT_EQ(this->map_.entry(1).remove(), 10);
   });
-  await_waiters(this->map_, 1, 1);
+  await([&] { return detail::TestAccess::parked(this->map_, 1) == 1; }, "the other to sleep");
   EXPECT_THROW((void)this->map_.try_batch_lock_for(std::vector<int>{4, 5}, hours(1)),
                std::system_error);
   own.insert(10);
