@@ -1,4 +1,4 @@
-// Entry: the guard of one key.
+// Entry, SharedEntry: the guards of one key.
 
 #ifndef LOCKMAP_ENTRY_HPP
 #define LOCKMAP_ENTRY_HPP
@@ -18,6 +18,9 @@ namespace detail {
 template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Policy>
 class ShardedMap;
 }
+
+template <class Shard>
+class SharedEntry;
 
 /// The exclusive guard of one key of a LockMap or LruLockMap, whether the key has a value or not: a
 /// locked std::optional<Value> with its key. The destructor unlocks; a key that is then without a
@@ -194,6 +197,13 @@ class [[nodiscard]] Entry {
     return value.has_value() ? insert(std::move(*value)) : remove();
   }
 
+  /// Goes on to hold the key, shared instead of exclusively: nobody comes in between, and readers
+  /// that wait get in. Never waits. Afterwards as after `unlock`.
+  [[nodiscard]] SharedEntry<Shard> downgrade() && noexcept {
+    LOCKMAP_ASSERT(hold_);
+    return {*shard_, detail::downgrade(*shard_, std::exchange(hold_, {}), has_value_)};
+  }
+
   /// Releases the key before the entry dies.
   LOCKMAP_ALWAYS_INLINE void unlock() noexcept {
     if (hold_) {
@@ -206,8 +216,10 @@ class [[nodiscard]] Entry {
   friend class detail::ShardedMap;
   template <class Guard, class KeyTraits>
   friend class Batch;
+  friend class SharedEntry<Shard>;
 
   using Node = typename Shard::Node;
+  static constexpr detail::Mode mode = detail::Mode::exclusive;
 
   // For a key that the calling thread has locked.
   Entry(Shard& shard, const detail::Hold<Node>& hold) noexcept
@@ -254,6 +266,123 @@ class [[nodiscard]] Entry {
   detail::Hold<Node> hold_;  // without a node after a move and after `unlock`
   bool has_value_;  // the truth while the key is locked; the release writes it to the state word
   detail::Eviction eviction_ = detail::Eviction::any;
+};
+
+/// The shared guard of one key of a LockMap or LruLockMap, whether the key has a value or not: any
+/// number of owners hold a key shared, and none beside an exclusive one. The destructor unlocks.
+///
+/// Shared entries come from `shared_entry` and its variants, and from `Entry::downgrade`; the name
+/// of the type is `Map::SharedEntry`. Like an entry, a shared one belongs to the thread that
+/// acquired it, and must not outlive its map. A thread that holds a key shared may read it again,
+/// whoever waits.
+///
+/// No member waits for anything, and none but `unlock`, the destructor, the assignment and
+/// `try_upgrade` touches what other threads use. Copies of values run while this key, and no
+/// internal lock, is held. Every member takes constant time, unless it releases a key and that
+/// wakes a waiter or evicts. After a move from the entry, or `unlock`, only destruction and
+/// assignment are allowed.
+template <class Shard>
+class [[nodiscard]] SharedEntry {
+ public:
+  using key_type = typename Shard::key_type;        ///< of the key
+  using mapped_type = typename Shard::mapped_type;  ///< of the value
+
+  SharedEntry(const SharedEntry&) = delete;
+  SharedEntry& operator=(const SharedEntry&) = delete;
+
+  /// Takes over the key that the other entry holds.
+  SharedEntry(SharedEntry&& other) noexcept
+      : shard_(other.shard_), hold_(std::exchange(other.hold_, {})) {}
+
+  /// Releases the key that this entry holds, then takes over the other's.
+  SharedEntry& operator=(SharedEntry&& other) noexcept {
+    if (this != &other) {
+      unlock();
+      shard_ = other.shard_;
+      hold_ = std::exchange(other.hold_, {});
+    }
+    return *this;
+  }
+
+  /// Releases the key.
+  ~SharedEntry() { unlock(); }
+
+  /// The key, as the map stores it.
+  [[nodiscard]] const key_type& key() const noexcept LOCKMAP_LIFETIMEBOUND { return node().key; }
+
+  /// Whether the key has a value.
+  [[nodiscard]] bool has_value() const noexcept {
+    LOCKMAP_ASSERT(hold_);
+    return hold_.had_value();
+  }
+
+  /// The value; null if there is none.
+  [[nodiscard]] const mapped_type* get() const noexcept LOCKMAP_LIFETIMEBOUND {
+    return has_value() ? std::addressof(node().value) : nullptr;
+  }
+
+  /// The value. Throws std::bad_optional_access if there is none.
+  [[nodiscard]] const mapped_type& value() const LOCKMAP_LIFETIMEBOUND {
+    if (!has_value()) throw std::bad_optional_access();
+    return node().value;
+  }
+
+  /// The value. Precondition: there is one.
+  [[nodiscard]] const mapped_type& operator*() const noexcept LOCKMAP_LIFETIMEBOUND {
+    LOCKMAP_ASSERT(has_value());
+    return node().value;
+  }
+  /// The same.
+  [[nodiscard]] const mapped_type* operator->() const noexcept LOCKMAP_LIFETIMEBOUND {
+    return std::addressof(**this);
+  }
+
+  /// A copy of the value, or `fallback` if there is none. Throws what the copy or the conversion
+  /// throws.
+  template <class U = mapped_type>
+  [[nodiscard]] mapped_type value_or(U&& fallback) const {
+    return has_value() ? mapped_type(node().value)
+                       : static_cast<mapped_type>(std::forward<U>(fallback));
+  }
+
+  /// The exclusive guard instead of this one, if the key has no other hold: neither of another
+  /// owner nor another one of this owner (a guard, a running `read`); nobody comes in between. Else
+  /// empty, and this entry still holds the key. Never waits: to wait, release and take `entry`.
+  [[nodiscard]] std::optional<Entry<Shard>> try_upgrade() && noexcept {
+    LOCKMAP_ASSERT(hold_);
+    std::optional<Entry<Shard>> entry;
+    if (detail::try_upgrade(*shard_, hold_)) {
+      entry.emplace(Entry<Shard>(*shard_, std::exchange(hold_, {})));
+    }
+    return entry;
+  }
+
+  /// Releases the key before the entry dies.
+  void unlock() noexcept {
+    if (hold_) detail::release_shared(*shard_, std::exchange(hold_, {}));
+  }
+
+ private:
+  template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Policy>
+  friend class detail::ShardedMap;
+  template <class Guard, class KeyTraits>
+  friend class Batch;
+  friend class Entry<Shard>;
+
+  using Node = typename Shard::Node;
+  static constexpr detail::Mode mode = detail::Mode::shared;
+
+  // For a key that the calling thread has locked.
+  SharedEntry(Shard& shard, const detail::Hold<Node>& hold) noexcept
+      : shard_(&shard), hold_(hold) {}
+
+  [[nodiscard]] const Node& node() const noexcept {
+    LOCKMAP_ASSERT(hold_);
+    return *hold_.node();
+  }
+
+  Shard* shard_;
+  detail::Hold<Node> hold_;  // without a node after a move and after `unlock`
 };
 
 }  // namespace lockmap

@@ -64,6 +64,8 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
 
   using typename Base::Batch;
   using typename Base::Entry;
+  using typename Base::SharedBatch;
+  using typename Base::SharedEntry;
 
   /// An empty map with the default options. Throws as the other constructor does.
   LockMap() : LockMap(Options{}) {}
@@ -82,20 +84,28 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   using Base::contains;
   using Base::entry;
   using Base::find_entry;
+  using Base::find_shared_entry;
   using Base::get;
   using Base::get_or_insert_with;
   using Base::insert;
+  using Base::read;
   using Base::remove;
+  using Base::shared_entry;
   using Base::try_entry;
   using Base::try_entry_for;
   using Base::try_entry_until;
   using Base::try_insert;
+  using Base::try_shared_entry;
+  using Base::try_shared_entry_for;
+  using Base::try_shared_entry_until;
 
   // Several keys
   using Base::batch_lock;
+  using Base::shared_batch_lock;
   using Base::try_batch_lock;
   using Base::try_batch_lock_for;
   using Base::try_batch_lock_until;
+  using Base::try_shared_batch_lock;
 
   // All keys
   using Base::clear;

@@ -59,6 +59,8 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
 
   using typename Base::Batch;
   using typename Base::Entry;
+  using typename Base::SharedBatch;
+  using typename Base::SharedEntry;
 
   /// Called for each value that goes because of the bound, after it has left the cache, on the
   /// thread whose operation evicted it, outside of every internal lock. It may use the cache, but
@@ -99,20 +101,28 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   using Base::contains;
   using Base::entry;
   using Base::find_entry;
+  using Base::find_shared_entry;
   using Base::get;
   using Base::get_or_insert_with;
   using Base::insert;
+  using Base::read;
   using Base::remove;
+  using Base::shared_entry;
   using Base::try_entry;
   using Base::try_entry_for;
   using Base::try_entry_until;
   using Base::try_insert;
+  using Base::try_shared_entry;
+  using Base::try_shared_entry_for;
+  using Base::try_shared_entry_until;
 
   // Several keys
   using Base::batch_lock;
+  using Base::shared_batch_lock;
   using Base::try_batch_lock;
   using Base::try_batch_lock_for;
   using Base::try_batch_lock_until;
+  using Base::try_shared_batch_lock;
 
   // All keys
   using Base::clear;

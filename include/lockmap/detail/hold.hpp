@@ -41,7 +41,7 @@ namespace lockmap::detail {
   throw_deadlock(key, why);
 }
 
-// A key locked exclusively by one owner. Two words: it is returned in registers.
+// A key locked by an owner, in one mode or the other. Two words: it is returned in registers.
 template <class Node>
 class Hold {
  public:
@@ -75,8 +75,18 @@ enum class Eviction : std::uint8_t {
   others_now,  // other keys if the shard is over its bound: the operation has not evicted yet
 };
 
+// What an owner knows of its holds.
+inline void add_hold(Owner& owner, const StateWord& word, Mode mode) noexcept {
+  ++owner.held;
+  if (mode == Mode::shared) owner.shared.add(word);
+}
+inline void remove_hold(Owner& owner, const StateWord& word, Mode mode) noexcept {
+  --owner.held;
+  if (mode == Mode::shared) owner.shared.remove(word);
+}
+
 // Locks the key of a node if nobody holds or wants it.
-template <class Section, class Found>
+template <Mode mode, class Section, class Found>
 [[nodiscard]] LOCKMAP_ALWAYS_INLINE auto try_hold(Section& section, const Found& found,
                                                   Touch touch) noexcept
     -> Hold<std::remove_pointer_t<decltype(found.node)>> {
@@ -86,24 +96,42 @@ template <class Section, class Found>
   }
   Owner& owner = section.shard().this_owner();
   const bool has_value = !found.made;  // I4
-  section.shard().lock_of(node).lock_unpinned(section, owner.id, Mode::exclusive, has_value);
-  ++owner.held;
+  section.shard().lock_of(node).lock_unpinned(section, owner.id, mode, has_value);
+  detail::add_hold(owner, node.state, mode);
   section.touch(node, touch, has_value);
   return {node, owner, has_value};
+}
+
+// Locks a key that is pinned if that takes no waiting. Throws std::system_error if waiting would
+// never end, for the owner itself holds the key; then the section was left.
+template <class Section, class Node>
+[[nodiscard]] bool try_hold_pinned(Section& section, Node& node, const Owner& owner, Mode mode,
+                                   bool may_wait) {
+  KeyLock lock = section.shard().lock_of(node);
+  if (lock.pin_and_try_lock(section, owner.id, mode)) return true;
+  const bool shares = owner.shared.contains(node.state);
+  if (shares && mode == Mode::shared) {
+    lock.lock_again();
+    return true;
+  }
+  if (may_wait && (shares || node.state.load(std::memory_order_relaxed).locked_by(owner.id))) {
+    section.leave();
+    detail::throw_held_by_this_thread(detail::describe(node.key));
+  }
+  return false;
 }
 
 // Locks it whoever has it, waiting as long as `deadline` allows. Throws std::system_error if
 // waiting would never end; then the thread has neither lock nor pin.
 template <class Section, class Node, class D>
 [[nodiscard]] LOCKMAP_NOINLINE Hold<Node> hold_contended(typename Section::InTransit in_transit,
-                                                         Node& node, Touch touch,
+                                                         Node& node, Mode mode, Touch touch,
                                                          const D& deadline) {
   Section section(in_transit);
   auto& shard = section.shard();
-  KeyLock lock = shard.lock_of(node);
   Owner& owner = shard.this_owner();
   const auto held = [&] {
-    ++owner.held;
+    detail::add_hold(owner, node.state, mode);
     return Hold<Node>(node, owner, node.state.load(std::memory_order_relaxed).has_value());
   };
   const auto held_in = [&](Section& in_section) {
@@ -111,19 +139,18 @@ template <class Section, class Node, class D>
     in_section.touch_pinned(node, touch, hold.had_value());
     return hold;
   };
-  if (lock.pin_and_try_lock(section, owner.id, Mode::exclusive)) return held_in(section);
   if constexpr (std::is_same_v<D, Immediately>) {
+    if (detail::try_hold_pinned(section, node, owner, mode, false)) return held_in(section);
     return {};
   } else {
-    if (node.state.load(std::memory_order_relaxed).locked_by(owner.id)) {
-      section.leave();
-      if (deadline.expired()) return {};
-      detail::throw_held_by_this_thread(detail::describe(node.key));
+    if (detail::try_hold_pinned(section, node, owner, mode, !deadline.expired())) {
+      return held_in(section);
     }
+    KeyLock lock = shard.lock_of(node);
     lock.pin(section);
     section.leave();
     WaitGraph::Cycle cycle;
-    const KeyLock::Wait wait = lock.wait(owner, Mode::exclusive, deadline, cycle);
+    const KeyLock::Wait wait = lock.wait(owner, mode, deadline, cycle);
     if constexpr (!std::remove_reference_t<decltype(shard)>::policy_type::enabled) {
       if (wait == KeyLock::Wait::locked) return held();  // nothing to touch: no section
     }
@@ -132,7 +159,7 @@ template <class Section, class Node, class D>
     Section again(shard);
     // Giving up, it looks once more.
     if (wait != KeyLock::Wait::locked &&
-        (wait == KeyLock::Wait::deadlock || !lock.try_lock_pinned(owner.id, Mode::exclusive))) {
+        (wait == KeyLock::Wait::deadlock || !lock.try_lock_pinned(owner.id, mode))) {
       again.finish(node, lock.unpin(again), nullptr);
       again.leave();
       if (wait == KeyLock::Wait::deadlock) detail::throw_cycle(key, cycle);
@@ -160,12 +187,13 @@ LOCKMAP_NOINLINE void release_slow(Shard& shard, Node& node, bool has_value,
 // Takes a hold off the count of an owner that this module's record does not tell: the thread's in
 // the map's own registry.
 template <class Shard, class Node>
-LOCKMAP_NOINLINE void count_release(const Shard& shard, const Hold<Node>& hold) noexcept {
+LOCKMAP_NOINLINE void count_release(const Shard& shard, const Hold<Node>& hold,
+                                    Mode mode) noexcept {
   Owner& mine = shard.this_owner();
   LOCKMAP_ASSERT(hold.belongs_to(mine) &&
                  "lockmap: an Entry is released by the thread that acquired it");
   // Else the owner's count stays too high, which costs time and misses no deadlock.
-  if (hold.belongs_to(mine)) --mine.held;
+  if (hold.belongs_to(mine)) detail::remove_hold(mine, hold.node()->state, mode);
 }
 
 // Releases a key. `has_value` says whether the holder leaves a value there.
@@ -181,9 +209,47 @@ LOCKMAP_ALWAYS_INLINE void release(Shard& shard, Hold<Node> hold, bool has_value
       return;
     }
   } else {
-    detail::count_release(shard, hold);
+    detail::count_release(shard, hold, Mode::exclusive);
   }
   detail::release_slow(shard, node, has_value, eviction);
+}
+
+// Releases a key that is held shared.
+template <class Shard, class Node>
+void release_shared(Shard& shard, const Hold<Node>& hold) noexcept {
+  Node& node = *hold.node();
+  detail::count_release(shard, hold, Mode::shared);
+  KeyLock lock = shard.lock_of(node);
+  if (lock.try_release_shared()) return;
+  typename Shard::Section section(shard);
+  section.finish(node, lock.release_shared(section), nullptr);
+}
+
+// Makes an exclusive hold a shared one. `has_value` says whether the holder leaves a value there.
+template <class Shard, class Node>
+[[nodiscard]] Hold<Node> downgrade(Shard& shard, const Hold<Node>& hold, bool has_value) noexcept {
+  Node& node = *hold.node();
+  Owner& mine = shard.this_owner();
+  LOCKMAP_ASSERT(hold.belongs_to(mine) &&
+                 "lockmap: an Entry is downgraded by the thread that acquired it");
+  mine.shared.add(node.state);
+  KeyLock lock = shard.lock_of(node);
+  if (!lock.try_downgrade(has_value)) {
+    typename Shard::Section section(shard);
+    section.finish(node, lock.downgrade(section, has_value), nullptr);
+  }
+  return {node, mine, has_value};
+}
+
+// Makes a shared hold an exclusive one, if the key has no other hold; else it stays shared.
+template <class Shard, class Node>
+[[nodiscard]] bool try_upgrade(Shard& shard, const Hold<Node>& hold) noexcept {
+  Owner& mine = shard.this_owner();
+  LOCKMAP_ASSERT(hold.belongs_to(mine) &&
+                 "lockmap: a SharedEntry is upgraded by the thread that acquired it");
+  if (!shard.lock_of(*hold.node()).try_upgrade(mine.id)) return false;
+  mine.shared.remove(hold.node()->state);
+  return true;
 }
 
 }  // namespace lockmap::detail

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "lockmap/detail/backoff.hpp"
 #include "lockmap/detail/config.hpp"
@@ -84,6 +85,16 @@ namespace lockmap::detail {
 // `release` and `unpin` admit waiters in the same step. After a release outside of a section, and
 // after leaving the section of any other, the node is not touched again.
 //
+// A shared hold is taken once more, made exclusive, or made of an exclusive one, by its holder:
+//
+//   lock_again         whoever waits                    fetch-add         H     relaxed (3)
+//   try_upgrade        no other sharer                  compare-exchange  H     acquire
+//   try_downgrade      nobody to admit                  compare-exchange  H     release
+//   downgrade          otherwise                        store             M, H  release
+//
+//   (3) Its other hold keeps exclusive owners out, so granting it delays nobody who would not have
+//       to wait anyway; and what the value is, it has acquired with that hold.
+//
 // No wake-up is lost: a waiter enters the queue, and the waiter bit is set, in one step that finds
 // the key held (lock_or_enqueue); whoever takes that hold away later sees the bit, in the same
 // word, and admits the head of the queue unless a waiter that was admitted before is still on its
@@ -134,6 +145,20 @@ class KeyLock {
     while (mine != 0 ? state.free() : state.allows(mode)) {
       if (word_.compare_exchange(state, state.lock(owner, mode).clear(mine),
                                  std::memory_order_acquire)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // For an owner that holds the key shared: it is not to wait for those who wait for it.
+  void lock_again() noexcept { word_.add_sharer(std::memory_order_relaxed); }
+
+  // Makes the shared hold exclusive, if it is the only one.
+  [[nodiscard]] bool try_upgrade(OwnerId owner) noexcept {
+    State state = word_.load(std::memory_order_relaxed);
+    while (state.sharers() == 1) {
+      if (word_.compare_exchange(state, state.upgrade(owner), std::memory_order_acquire)) {
         return true;
       }
     }
@@ -191,17 +216,23 @@ class KeyLock {
                           WaitGraph::Cycle& cycle) noexcept {
     if (deadline.expired()) return Wait::expired;
     if (spin(owner.id, mode)) return Wait::locked;
-    if (owner.held == 0) return sleep(owner.id, mode, deadline);  // I8
-    const WaitGraph::Edge edge(structure_.registry().graph, owner.id, word_);
-    if (edge.closes_cycle()) {
-      try {
-        cycle = edge.cycle();
-      } catch (...) {
-        cycle.clear();
-      }
-      return Wait::deadlock;
+    ThreadWaiter waiter(word_, owner.id, mode, generation());
+    std::optional<Edge> edge;
+    if (owner.held != 0 && mode == Mode::exclusive) {  // I8
+      if (!add(edge.emplace(*this, owner, waiter), cycle)) return Wait::deadlock;
     }
-    return sleep(owner.id, mode, deadline);
+    for (bool on_its_way = false;; on_its_way = true) {
+      {
+        const ExclusiveSection section(structure_);
+        if (lock_or_enqueue(section, waiter, on_its_way)) return Wait::locked;
+      }
+      if (owner.held != 0 && mode == Mode::shared &&
+          !add(edge.emplace(*this, owner, waiter), cycle)) {
+        return give_up(waiter) ? Wait::locked : Wait::deadlock;
+      }
+      if (!waiter.sleep(deadline)) return give_up(waiter) ? Wait::locked : Wait::expired;
+      if (waiter.granted() || spin(owner.id, mode, State::waking_bit)) return Wait::locked;
+    }
   }
 
   // -- Releasing ---------------------------------------------------------------------------------
@@ -229,6 +260,22 @@ class KeyLock {
     }
     word_.store(left.clear(State::evict_on_release_bit), std::memory_order_release);
     return {{}, !has_value, left.evict_on_release()};
+  }
+  // Makes the exclusive hold a shared one; false if waiters are to be admitted to it.
+  [[nodiscard]] bool try_downgrade(bool has_value) noexcept {
+    State state = word_.load(std::memory_order_relaxed);
+    while (!state.has_waiters()) {
+      if (word_.compare_exchange(state, state.downgrade(has_value), std::memory_order_release)) {
+        return true;
+      }
+    }
+    return false;
+  }
+  [[nodiscard]] Released downgrade(ExclusiveAccess /*access*/, bool has_value) noexcept {
+    forget_dead_waiters();
+    const Admission admission = admit(word_.load(std::memory_order_relaxed).downgrade(has_value));
+    word_.store(admission.state, std::memory_order_release);
+    return conclude(admission);
   }
   [[nodiscard]] Released release_shared(ExclusiveAccess access) noexcept {
     return leave(access, [](State state) { return state.release_shared(); });
@@ -266,29 +313,54 @@ class KeyLock {
     return false;
   }
 
-  template <class D>
-  [[nodiscard]] Wait sleep(OwnerId owner, Mode mode, const D& deadline) noexcept {
-    ThreadWaiter waiter(word_, owner, mode, generation());
-    for (bool on_its_way = false;; on_its_way = true) {
-      {
-        const ExclusiveSection section(structure_);
-        if (lock_or_enqueue(section, waiter, on_its_way)) return Wait::locked;
-      }
-      if (!waiter.sleep(deadline)) {
-        {
-          const ExclusiveSection section(structure_);
-          if (withdraw(section, waiter)) return Wait::expired;
-        }
-        // Admitted just now: `waiter` must not die before the wake-up has arrived.
-        (void)waiter.sleep(NoDeadline{});
-        if (waiter.granted()) return Wait::locked;
-        const ExclusiveSection section(structure_);
-        if (try_lock_pinned(owner, mode, State::waking_bit)) return Wait::locked;
-        stop_waking(section);
-        return Wait::expired;
-      }
-      if (waiter.granted() || spin(owner, mode, State::waking_bit)) return Wait::locked;
+  // For a waiter that is to wait no longer. True if it has got the key just now.
+  [[nodiscard]] bool give_up(ThreadWaiter& waiter) noexcept {
+    {
+      const ExclusiveSection section(structure_);
+      if (withdraw(section, waiter)) return false;
     }
+    // Admitted just now: `waiter` must not die before the wake-up has arrived.
+    (void)waiter.sleep(NoDeadline{});
+    if (waiter.granted()) return true;
+    const ExclusiveSection section(structure_);
+    if (try_lock_pinned(waiter.owner(), waiter.mode(), State::waking_bit)) return true;
+    stop_waking(section);
+    return false;
+  }
+
+  // The edge of an owner that waits here.
+  class Edge : public WaitGraph::Edge {
+   public:
+    Edge(const KeyLock& lock, const Owner& owner, const Waiter& waiter) noexcept
+        : WaitGraph::Edge(lock.structure_.registry().graph, owner, lock.word_, &look),
+          structure_(lock.structure_),
+          waiter_(waiter) {}
+
+   private:
+    [[nodiscard]] static State look(const WaitGraph::Edge& edge) noexcept {
+      const auto& self = static_cast<const Edge&>(edge);
+      // Had an exclusive request got the key, the word would say so.
+      if (self.waiter_.mode() == Mode::exclusive) {
+        return self.awaited().load(std::memory_order_acquire);
+      }
+      const ExclusiveSection section(self.structure_);
+      if (!WaitQueues::contains(self.waiter_)) return State();
+      return self.awaited().load(std::memory_order_acquire);
+    }
+
+    StructureLock& structure_;
+    const Waiter& waiter_;
+  };
+
+  // False, and fills in the cycle, if waiting would never end.
+  [[nodiscard]] static bool add(Edge& edge, WaitGraph::Cycle& cycle) noexcept {
+    if (edge.add()) return true;
+    try {
+      cycle = edge.cycle();
+    } catch (...) {
+      cycle.clear();
+    }
+    return false;
   }
 
   LOCKMAP_NOINLINE Released release_wanted(ExclusiveAccess /*access*/, bool has_value) noexcept {

@@ -65,18 +65,25 @@ class ShardedMap {
   /// The exclusive guard of one key.
   using Entry = lockmap::Entry<Shard>;
 
+  /// The shared guard of one key.
+  using SharedEntry = lockmap::SharedEntry<Shard>;
+
   /// The exclusive guards of several keys.
   using Batch = lockmap::Batch<Entry, KeyTraits<Key, Hash, KeyEqual, Allocator>>;
+
+  /// The shared guards of several keys.
+  using SharedBatch = lockmap::Batch<SharedEntry, KeyTraits<Key, Hash, KeyEqual, Allocator>>;
 
   ShardedMap(const ShardedMap&) = delete;
   ShardedMap& operator=(const ShardedMap&) = delete;
 
   // -- One key -----------------------------------------------------------------------------------
 
-  /// A copy of the key's value; empty if it has none. Waits while another owner holds the key.
-  /// Deadlock: this thread holds the key, or is part of a cycle of owners that wait for each
-  /// other's keys. Throws what the copy throws. Constant time; a value that is trivially copyable
-  /// and at most 64 bytes is copied under an internal lock, any other under its key's lock.
+  /// A copy of the key's value; empty if it has none. Waits while another owner holds the key
+  /// exclusively, or waits to. Deadlock: this thread holds the key exclusively, or is part of a
+  /// cycle of owners that wait for each other's keys. Throws what the copy throws. Constant time; a
+  /// value that is trivially copyable and at most 64 bytes is copied under an internal lock, any
+  /// other under a shared hold of its key.
   template <LookupKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] std::optional<Value> get(const Q& key) const {
     return copy_of<Touch::lookup>(key);
@@ -90,10 +97,31 @@ class ShardedMap {
     Shard& shard = shards_.of(hashed.hash);
     bool found = false;
     if (!look<Touch::lookup>(shard, hashed, [&found](const Node& /*node*/) { found = true; })) {
-      const std::optional<Entry> entry = lock_existing(shard, hashed, Touch::lookup);
+      const auto entry = lock_existing<SharedEntry>(shard, hashed, Touch::lookup);
       found = entry.has_value() && entry->has_value();
     }
     return found;
+  }
+
+  /// Calls `f(const Value&)` once under a shared hold of the key, outside of every internal lock,
+  /// so nothing is copied. Returns what it returns in an optional, or true where it returns
+  /// nothing; empty, or false, if the key has no value. Waits as `get` does. Deadlock: as `get`;
+  /// `f` may read the key again, but not ask for it exclusively. Throws what `f` throws. Constant
+  /// time.
+  template <LookupKey<Key, Hash, KeyEqual> Q = Key, std::invocable<const Value&> F>
+  auto read(const Q& key, F&& f) const {
+    using Result = std::invoke_result_t<F, const Value&>;
+    const auto hashed = keys_.hashed(key);
+    const auto entry = lock_existing<SharedEntry>(shards_.of(hashed.hash), hashed, Touch::lookup);
+    const bool found = entry.has_value() && entry->has_value();
+    if constexpr (std::is_void_v<Result>) {
+      if (found) std::invoke(std::forward<F>(f), **entry);
+      return found;
+    } else {
+      std::optional<std::remove_cvref_t<Result>> result;
+      if (found) result.emplace(std::invoke(std::forward<F>(f), **entry));
+      return result;
+    }
   }
 
   /// Stores the value, and returns the previous one (what std calls insert_or_assign). Waits while
@@ -169,13 +197,13 @@ class ShardedMap {
   }
 
   /// The exclusive guard of the key, present or not. Waits while another owner holds the key.
-  /// Deadlock: as `get`. Throws what the allocator and the key's constructor throw. Amortised
+  /// Deadlock: this thread holds the key, shared or not, or is part of a cycle. Throws what the allocator and the key's constructor throw. Amortised
   /// constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] Entry entry(Q&& key) {
     return with_node(std::forward<Q>(key), [](Section& section, Found found) {
       Shard& shard = section.shard();
-      return Entry(shard, lock_found(section, found, Touch::use, NoDeadline{}));
+      return Entry(shard, lock_found<Mode::exclusive>(section, found, Touch::use, NoDeadline{}));
     });
   }
 
@@ -183,7 +211,7 @@ class ShardedMap {
   /// allocator and the key's constructor throw, and never for a deadlock. Amortised constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] std::optional<Entry> try_entry(Q&& key) {
-    return lock_entry(std::forward<Q>(key), Immediately{});
+    return lock_entry<Entry>(std::forward<Q>(key), Immediately{});
   }
 
   /// `entry` with a limit to the wait: empty if the key was held for all that time. A limit of zero
@@ -192,8 +220,9 @@ class ShardedMap {
   template <StoredKey<Key, Hash, KeyEqual> Q = Key, class Rep, class Period>
   [[nodiscard]] std::optional<Entry> try_entry_for(
       Q&& key, const std::chrono::duration<Rep, Period>& limit) {
-    return with_deadline(
-        limit, [&](const auto& deadline) { return lock_entry(std::forward<Q>(key), deadline); });
+    return with_deadline(limit, [&](const auto& deadline) {
+      return lock_entry<Entry>(std::forward<Q>(key), deadline);
+    });
   }
 
   /// `entry` until a time: empty if the key was held until then. A time in the past makes it
@@ -202,22 +231,62 @@ class ShardedMap {
   template <StoredKey<Key, Hash, KeyEqual> Q = Key, class Clock, class Duration>
   [[nodiscard]] std::optional<Entry> try_entry_until(
       Q&& key, const std::chrono::time_point<Clock, Duration>& time) {
-    return lock_entry(std::forward<Q>(key), Deadline<Clock, Duration>{time});
+    return lock_entry<Entry>(std::forward<Q>(key), Deadline<Clock, Duration>{time});
   }
 
   /// The exclusive guard of a key that has a value; empty, and nothing is made, if it has none.
   /// Waits, and throws, as `entry` does. Constant time.
   template <LookupKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] std::optional<Entry> find_entry(const Q& key) {
-    const auto hashed = keys_.hashed(key);
-    std::optional<Entry> entry = lock_existing(shards_.of(hashed.hash), hashed, Touch::use);
-    if (entry.has_value() && !entry->has_value()) entry.reset();
-    return entry;
+    return find_guard<Entry>(key);
+  }
+
+  /// The shared guard of the key, present or not: of a key without a value, it keeps others from
+  /// storing one. Waits while another owner holds the key exclusively, or waits to. Deadlock: this
+  /// thread holds the key exclusively, or is part of a cycle; a thread that holds it shared gets
+  /// it again, whoever waits. Throws what the allocator and the key's constructor throw. Amortised
+  /// constant time.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] SharedEntry shared_entry(Q&& key) {
+    return with_node(std::forward<Q>(key), [](Section& section, Found found) {
+      return lock<SharedEntry>(section, found, Touch::use);
+    });
+  }
+
+  /// `shared_entry` without waiting: empty if another owner holds the key exclusively or waits to,
+  /// or this thread holds it exclusively. Throws, and takes time, as `try_entry` does.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] std::optional<SharedEntry> try_shared_entry(Q&& key) {
+    return lock_entry<SharedEntry>(std::forward<Q>(key), Immediately{});
+  }
+
+  /// `shared_entry` with a limit to the wait, as `try_entry_for` is `entry` with one.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key, class Rep, class Period>
+  [[nodiscard]] std::optional<SharedEntry> try_shared_entry_for(
+      Q&& key, const std::chrono::duration<Rep, Period>& limit) {
+    return with_deadline(limit, [&](const auto& deadline) {
+      return lock_entry<SharedEntry>(std::forward<Q>(key), deadline);
+    });
+  }
+
+  /// `shared_entry` until a time, as `try_entry_until` is `entry` until one.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key, class Clock, class Duration>
+  [[nodiscard]] std::optional<SharedEntry> try_shared_entry_until(
+      Q&& key, const std::chrono::time_point<Clock, Duration>& time) {
+    return lock_entry<SharedEntry>(std::forward<Q>(key), Deadline<Clock, Duration>{time});
+  }
+
+  /// The shared guard of a key that has a value; empty, and nothing is made, if it has none. Waits,
+  /// and throws, as `shared_entry` does. Constant time.
+  template <LookupKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] std::optional<SharedEntry> find_shared_entry(const Q& key) {
+    return find_guard<SharedEntry>(key);
   }
 
   /// A copy of the key's value. If there is none, calls `make()` under the key's lock and stores
-  /// what it returns; other callers wait for the result instead of calling theirs. Waits while
-  /// another owner holds the key. Deadlock: as `get`, also if `make` asks for the key. If `make`
+  /// what it returns; other callers wait for the result instead of calling theirs. Waits as `get`
+  /// does, and where there is no value as `entry` does. Deadlock: as those, also if `make` asks for
+  /// the key. If `make`
   /// throws, the exception goes to its caller, nothing is stored, and the next waiter calls its
   /// own. If the copy throws, the value stays stored. Amortised constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key, MakerOf<Value> F>
@@ -273,6 +342,39 @@ class ShardedMap {
     return find_entry(key.key);
   }
   /// For a constant as the key.
+  template <std::invocable<const Value&> F>
+  auto read(Constant<Key> key, F&& f) const requires std::is_arithmetic_v<Key> {
+    return read(key.key, std::forward<F>(f));
+  }
+  /// For a constant as the key.
+  [[nodiscard]] SharedEntry shared_entry(Constant<Key> key) requires std::is_arithmetic_v<Key> {
+    return shared_entry(key.key);
+  }
+  /// For a constant as the key.
+  [[nodiscard]] std::optional<SharedEntry> try_shared_entry(
+      Constant<Key> key) requires std::is_arithmetic_v<Key> {
+    return try_shared_entry(key.key);
+  }
+  /// For a constant as the key.
+  [[nodiscard]] std::optional<SharedEntry> find_shared_entry(
+      Constant<Key> key) requires std::is_arithmetic_v<Key> {
+    return find_shared_entry(key.key);
+  }
+  /// For a constant as the key.
+  template <class Rep, class Period>
+  [[nodiscard]] std::optional<SharedEntry> try_shared_entry_for(
+      Constant<Key> key,
+      const std::chrono::duration<Rep, Period>& limit) requires std::is_arithmetic_v<Key> {
+    return try_shared_entry_for(key.key, limit);
+  }
+  /// For a constant as the key.
+  template <class Clock, class Duration>
+  [[nodiscard]] std::optional<SharedEntry> try_shared_entry_until(
+      Constant<Key> key,
+      const std::chrono::time_point<Clock, Duration>& time) requires std::is_arithmetic_v<Key> {
+    return try_shared_entry_until(key.key, time);
+  }
+  /// For a constant as the key.
   template <class Rep, class Period>
   [[nodiscard]] std::optional<Entry> try_entry_for(
       Constant<Key> key,
@@ -303,9 +405,7 @@ class ShardedMap {
   /// held. O(n log n) for n keys.
   template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(Range&& keys, Less less = {}) {
-    Batch batch(keys_);
-    (void)lock_batch(batch, std::forward<Range>(keys), less, NoDeadline{});
-    return batch;
+    return *lock_batch<Batch>(std::forward<Range>(keys), less, NoDeadline{});
   }
   /// The same for a braced list of keys, or of what keys can be made from, all of one type.
   template <MakesKey<Key> T, class Less = std::less<>>
@@ -326,7 +426,7 @@ class ShardedMap {
                   "lockmap: try_batch_lock does not wait; with a time limit, it is "
                   "try_batch_lock_for");
     if constexpr (!IsDuration<Less>) {
-      return lock_batch(std::forward<Range>(keys), less, Immediately{});
+      return lock_batch<Batch>(std::forward<Range>(keys), less, Immediately{});
     } else {
       return std::nullopt;
     }
@@ -350,7 +450,7 @@ class ShardedMap {
   [[nodiscard]] std::optional<Batch> try_batch_lock_for(
       Range&& keys, const std::chrono::duration<Rep, Period>& limit, Less less = {}) {
     return with_deadline(limit, [&](const auto& deadline) {
-      return lock_batch(std::forward<Range>(keys), less, deadline);
+      return lock_batch<Batch>(std::forward<Range>(keys), less, deadline);
     });
   }
   /// The same for a braced list of keys, or of what keys can be made from, all of one type.
@@ -373,7 +473,7 @@ class ShardedMap {
   template <RangeOf<Key> Range, class Clock, class Duration, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock_until(
       Range&& keys, const std::chrono::time_point<Clock, Duration>& time, Less less = {}) {
-    return lock_batch(std::forward<Range>(keys), less, Deadline<Clock, Duration>{time});
+    return lock_batch<Batch>(std::forward<Range>(keys), less, Deadline<Clock, Duration>{time});
   }
   /// The same for a braced list of keys, or of what keys can be made from, all of one type.
   template <MakesKey<Key> T, class Clock, class Duration, class Less = std::less<>>
@@ -390,35 +490,75 @@ class ShardedMap {
     return try_batch_lock_until(std::span(keys.begin(), keys.size()), time, std::move(less));
   }
 
+  /// `batch_lock` with shared guards. Waits while another owner holds one of the keys exclusively,
+  /// or waits to. Deadlock: if this thread holds one of the keys exclusively, or holds another key
+  /// and becomes part of a cycle. Throws, and takes time, as `batch_lock` does.
+  template <RangeOf<Key> Range, class Less = std::less<>>
+  [[nodiscard]] SharedBatch shared_batch_lock(Range&& keys, Less less = {}) {
+    return *lock_batch<SharedBatch>(std::forward<Range>(keys), less, NoDeadline{});
+  }
+  /// The same for a braced list of keys, or of what keys can be made from, all of one type.
+  template <MakesKey<Key> T, class Less = std::less<>>
+  [[nodiscard]] SharedBatch shared_batch_lock(std::initializer_list<T> keys, Less less = {}) {
+    return shared_batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
+  }
+  /// The same for a braced list of anything that keys can be made from, in any mix.
+  template <class Less = std::less<>>
+  [[nodiscard]] SharedBatch shared_batch_lock(std::initializer_list<AnyKey<Key>> keys,
+                                              Less less = {}) {
+    return shared_batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
+  }
+
+  /// `try_batch_lock` with shared guards: all of the keys or, if one would have to be waited for,
+  /// none. Throws, and takes time, as `try_batch_lock` does.
+  template <RangeOf<Key> Range, class Less = std::less<>>
+  [[nodiscard]] std::optional<SharedBatch> try_shared_batch_lock(Range&& keys, Less less = {}) {
+    return lock_batch<SharedBatch>(std::forward<Range>(keys), less, Immediately{});
+  }
+  /// The same for a braced list of keys, or of what keys can be made from, all of one type.
+  template <MakesKey<Key> T, class Less = std::less<>>
+  [[nodiscard]] std::optional<SharedBatch> try_shared_batch_lock(std::initializer_list<T> keys,
+                                                                 Less less = {}) {
+    return try_shared_batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
+  }
+  /// The same for a braced list of anything that keys can be made from, in any mix.
+  template <class Less = std::less<>>
+  [[nodiscard]] std::optional<SharedBatch> try_shared_batch_lock(
+      std::initializer_list<AnyKey<Key>> keys, Less less = {}) {
+    return try_shared_batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
+  }
+
   // -- All keys ----------------------------------------------------------------------------------
 
-  /// Calls `f(const Key&, const Value&)` for every value, holding its key, in no particular order,
-  /// until `f` returns a bool that is false. Visits every key that is there for the whole call
+  /// Calls `f(const Key&, const Value&)` for every value, holding its key shared, in no particular
+  /// order, until `f` returns a bool that is false. Visits every key that is there for the whole call
   /// once; keys that come or go meanwhile may be visited or not, so it is no snapshot: to see
-  /// several keys at one moment, lock them together. Waits while another owner holds the key that
-  /// it has come to. Deadlock: if it comes to a key that this thread holds; then the keys before it
-  /// have been visited. Throws what `f` throws. Linear in the keys.
+  /// several keys at one moment, lock them together. Waits, at each key, as `get` does. Deadlock: if
+  /// it comes to a key that this thread holds exclusively, or becomes part of a cycle; then the keys
+  /// before it have been visited. Throws what `f` throws. Linear in the keys.
   template <VisitorOf<Key, Value> F>
   void for_each(F f) const {
-    (void)visit_all(NoDeadline{},
-                    [&f](Entry& entry) { return proceed(f, entry.key(), std::as_const(*entry)); });
+    (void)visit_all<SharedEntry>(
+        NoDeadline{}, [&f](SharedEntry& entry) { return proceed(f, entry.key(), *entry); });
   }
 
-  /// `for_each` that passes over the keys that are held, by others or by this thread, and returns
-  /// how many those were. Waits for nothing. Throws what `f` throws. Linear in the keys.
+  /// `for_each` that passes over the keys for which it would have to wait, or that this thread
+  /// holds exclusively, and returns how many those were. Waits for nothing. Throws what `f` throws.
+  /// Linear in the keys.
   template <VisitorOf<Key, Value> F>
   size_type try_for_each(F f) const {
-    return visit_all(Immediately{},
-                     [&f](Entry& entry) { return proceed(f, entry.key(), std::as_const(*entry)); });
+    return visit_all<SharedEntry>(
+        Immediately{}, [&f](SharedEntry& entry) { return proceed(f, entry.key(), *entry); });
   }
 
-  /// Calls `f(const Key&, Value&)` for every value as `for_each` does, removes those for which it
-  /// returns false, and returns how many. Waits, throws, and takes time, as `for_each` does; what
-  /// was removed before stays removed.
+  /// Calls `f(const Key&, Value&)` for every value as `for_each` does, but holding its key
+  /// exclusively, removes those for which it returns false, and returns how many. Waits, at each
+  /// key, as `entry` does. Throws, and takes time, as `for_each` does; what was removed before stays
+  /// removed.
   template <FilterOf<Key, Value> F>
   size_type retain(F f) {
     size_type removed = 0;
-    (void)visit_all(NoDeadline{}, removal(f, removed));
+    (void)visit_all<Entry>(NoDeadline{}, removal(f, removed));
     return removed;
   }
 
@@ -428,14 +568,14 @@ class ShardedMap {
   template <FilterOf<Key, Value> F>
   std::pair<size_type, size_type> try_retain(F f) {
     size_type removed = 0;
-    const size_type passed_over = visit_all(Immediately{}, removal(f, removed));
+    const size_type passed_over = visit_all<Entry>(Immediately{}, removal(f, removed));
     return {removed, passed_over};
   }
 
   /// Removes every value, and gives back the memory of shards that are then without keys. Waits,
-  /// throws, and takes time, as `for_each` does; what was removed before stays removed.
+  /// throws, and takes time, as `retain` does; what was removed before stays removed.
   void clear() {
-    (void)visit_all(NoDeadline{}, [](Entry& entry) {
+    (void)visit_all<Entry>(NoDeadline{}, [](Entry& entry) {
       entry.reset();
       return true;
     });
@@ -567,14 +707,14 @@ class ShardedMap {
   [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Value> locked_copy(Shard& shard,
                                                                          const HashedKey<T>& key,
                                                                          Touch touch) {
-    const std::optional<Entry> entry = lock_existing(shard, key, touch);
+    const auto entry = lock_existing<SharedEntry>(shard, key, touch);
     if (!entry.has_value() || !entry->has_value()) return std::nullopt;
     return **entry;
   }
 
   // Locks a key if it has a node, waiting as long as it takes.
-  template <class T>
-  [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Entry> lock_existing(Shard& shard,
+  template <class Guard, class T>
+  [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Guard> lock_existing(Shard& shard,
                                                                            const HashedKey<T>& key,
                                                                            Touch touch) {
     Section section(shard);
@@ -583,37 +723,47 @@ class ShardedMap {
       section.policy().on_miss(touch);
       return std::nullopt;
     }
-    return lock(section, {node}, touch);
+    return lock<Guard>(section, {node}, touch);
+  }
+
+  template <class Guard, class Q>
+  [[nodiscard]] std::optional<Guard> find_guard(const Q& key) const {
+    const auto hashed = keys_.hashed(key);
+    auto guard = lock_existing<Guard>(shards_.of(hashed.hash), hashed, Touch::use);
+    if (guard.has_value() && !guard->has_value()) guard.reset();
+    return guard;
   }
 
   // Locks the key of a node, and evicts if the node was made for it. Without a node if the deadline
   // was too early. The section may be left by it, and must be before an entry is released.
-  template <class D>
+  template <Mode mode, class D>
   [[nodiscard]] static Hold lock_found(Section& section, Found found, Touch touch,
                                        const D& deadline) {
-    const Hold hold = detail::try_hold(section, found, touch);
+    const Hold hold = detail::try_hold<mode>(section, found, touch);
     if (!hold) [[unlikely]] {
       // Never a node that was just made: nobody else knows of it.
-      return detail::hold_contended<Section>(section.hand_over(), *found.node, touch, deadline);
+      return detail::hold_contended<Section>(section.hand_over(), *found.node, mode, touch,
+                                             deadline);
     }
     if (found.made) section.shrink(found.node);
     return hold;
   }
 
-  [[nodiscard]] static Entry lock(Section& section, Found found, Touch touch) {
+  template <class Guard = Entry>
+  [[nodiscard]] static Guard lock(Section& section, Found found, Touch touch) {
     Shard& shard = section.shard();
-    const Hold hold = lock_found(section, found, touch, NoDeadline{});
+    const Hold hold = lock_found<Guard::mode>(section, found, touch, NoDeadline{});
     section.leave();
-    return Entry(shard, hold);
+    return Guard(shard, hold);
   }
-  template <class D>
-  [[nodiscard]] static std::optional<Entry> lock(Section& section, Found found, Touch touch,
+  template <class Guard, class D>
+  [[nodiscard]] static std::optional<Guard> lock(Section& section, Found found, Touch touch,
                                                  const D& deadline) {
     Shard& shard = section.shard();
-    const Hold hold = lock_found(section, found, touch, deadline);
+    const Hold hold = lock_found<Guard::mode>(section, found, touch, deadline);
     section.leave();
     if (!hold) return std::nullopt;
-    return Entry(shard, hold);
+    return Guard(shard, hold);
   }
 
   // Moves the least recently used key of the shard that nobody holds or waits for to `popped`, with
@@ -670,7 +820,7 @@ class ShardedMap {
       // A construction that may throw may also be a copy (I6): under the key's lock. The release
       // evicts: also if this throws, but the node stays for an owner that waits for the key.
       Shard& shard = section.shard();
-      const Hold hold = detail::try_hold(section, Found{&node, true}, Touch::use);
+      const Hold hold = detail::try_hold<Mode::exclusive>(section, Found{&node, true}, Touch::use);
       section.leave();
       Entry entry(shard, hold);
       entry.eviction_ = Eviction::others_now;
@@ -678,10 +828,10 @@ class ShardedMap {
     }
   }
 
-  template <class Q, class D>
-  [[nodiscard]] std::optional<Entry> lock_entry(Q&& key, const D& deadline) {
+  template <class Guard, class Q, class D>
+  [[nodiscard]] std::optional<Guard> lock_entry(Q&& key, const D& deadline) {
     return with_node(std::forward<Q>(key), [&](Section& section, Found found) {
-      return lock(section, found, Touch::use, deadline);
+      return lock<Guard>(section, found, Touch::use, deadline);
     });
   }
 
@@ -730,25 +880,37 @@ class ShardedMap {
   Value get_or_make(Q&& key, F&& make, std::optional<SharedLoad>* shared) {
     static_assert(std::copy_constructible<Value>,
                   "lockmap: get_or_insert_with returns a copy, so Value must be copyable");
-    return with_node(std::forward<Q>(key), [&](Section& section, Found found) -> Value {
-      if constexpr (copied_in_place<Value>) {
-        if (section.may_read(*found.node) && !found.made) {
-          section.touch(*found.node, Touch::lookup, true);
-          return std::as_const(found.node->value);
+    auto hashed = keys_.hashed(std::forward<Q>(key));
+    Shard& shard = shards_.of(hashed.hash);
+    for (Touch touch = Touch::lookup;; touch = Touch::quiet) {
+      Section section(shard);
+      // The key is moved from only if a node is made.
+      const Found found =
+          section.find_or_make(hashed, MapKeys::stored_key(hashed, std::forward<Q>(key)));
+      if (touch == Touch::lookup && !found.made) {
+        if constexpr (copied_in_place<Value>) {
+          if (section.may_read(*found.node)) {
+            section.touch(*found.node, touch, true);
+            return std::as_const(found.node->value);
+          }
         }
+        if (shared != nullptr && !section.may_read(*found.node)) {
+          shared->emplace(section, *found.node);
+        }
+        // As a reader: those that wait for one load get its result together.
+        const auto present = lock<SharedEntry>(section, found, touch);
+        if (present.has_value()) return *present;
+        continue;
       }
       [[maybe_unused]] const Deferral deferral;
-      if (shared != nullptr && !section.may_read(*found.node)) {
-        shared->emplace(section, *found.node);
-      }
-      Entry entry = lock(section, found, Touch::lookup);
+      Entry entry = lock(section, found, touch);
       entry.eviction_ = Eviction::others;
       if (!entry.has_value()) {
         if (shared != nullptr && shared->has_value()) (*shared)->rethrow();
         make_value(entry, std::forward<F>(make));
       }
       return std::as_const(*entry);
-    });
+    }
   }
 
   template <class F>
@@ -769,22 +931,18 @@ class ShardedMap {
   template <class T>
   using Few = absl::InlinedVector<T, 8>;
 
-  template <class Range, class Less, class D>
-  [[nodiscard]] std::optional<Batch> lock_batch(Range&& range, Less& less, const D& deadline) {
-    std::optional<Batch> batch(Batch{keys_});
-    if (!lock_batch(*batch, std::forward<Range>(range), less, deadline)) batch.reset();
-    return batch;
-  }
-
-  // Adds guards of all keys to an empty batch. False if the deadline was too early for one of them.
-  template <class Range, class Less, class D>
-  [[nodiscard]] bool lock_batch(Batch& batch, Range&& range, Less& less, const D& deadline) {
+  // The guards of all keys; empty if the deadline was too early for one of them.
+  template <class Guards, class Range, class Less, class D>
+  [[nodiscard]] std::optional<Guards> lock_batch(Range&& range, Less& less, const D& deadline) {
+    using Guard = typename Guards::value_type;
     Few<HashedKey<Key>> keys;
     if constexpr (std::ranges::sized_range<Range>) keys.reserve(std::ranges::size(range));
     for (auto&& element : range) {
       keys.push_back(keys_.hashed_copy(std::forward<decltype(element)>(element)));
       detail::prefetch_for_writing(&shards_.of(keys.back().hash));  // all misses at once
     }
+    std::optional<Guards> result(Guards{keys_});
+    Guards& batch = *result;
     batch.guards_.reserve(keys.size());
     for (HashedKey<Key>* const key : sorted(keys, less)) {
       Shard& shard = shards_.of(key->hash);
@@ -792,15 +950,16 @@ class ShardedMap {
       const Found found = section.find_or_make(*key, std::move(key->key));
       // Duplicates are neighbours, unless KeyEqual is coarser than the order.
       const State state = found.node->state.load(std::memory_order_relaxed);
-      if (state.locked() && state.locked_by(shard.this_owner().id) && batch.holds(*found.node)) {
-        continue;
-      }
-      const Hold hold = lock_found(section, found, Touch::use, deadline);
-      if (!hold) return false;
-      batch.guards_.push_back(Entry(shard, hold));
+      const bool may_be_held = Guard::mode == Mode::exclusive
+                                   ? state.locked() && state.locked_by(shard.this_owner().id)
+                                   : state.sharers() != 0;
+      if (may_be_held && batch.holds(*found.node)) continue;
+      const Hold hold = lock_found<Guard::mode>(section, found, Touch::use, deadline);
+      if (!hold) return std::nullopt;
+      batch.guards_.push_back(Guard(shard, hold));
     }
     batch.make_index();
-    return true;
+    return result;
   }
 
   // The keys of a batch in the order in which they are to be locked. Pointers, so that keys need
@@ -824,9 +983,9 @@ class ShardedMap {
 
   // -- Walks -------------------------------------------------------------------------------------
 
-  // Calls `visit(entry)` for every key that is there for the whole call and has a value, holding
+  // Calls `visit(guard)` for every key that is there for the whole call and has a value, holding
   // it, until it returns false. Returns how many keys it passed over because they were held.
-  template <class D, class F>
+  template <class Guard, class D, class F>
   size_type visit_all(const D& deadline, const F& visit) const {
     size_type passed_over = 0;
     for (Shard& shard : shards()) {
@@ -837,10 +996,10 @@ class ShardedMap {
         const typename Shard::Step step = walk.step(section, node);
         if (step == Shard::Step::end) break;
         if (step == Shard::Step::more) continue;
-        std::optional<Entry> entry = lock(section, {node}, Touch::quiet, deadline);
-        if (!entry.has_value()) {
+        auto guard = lock<Guard>(section, {node}, Touch::quiet, deadline);
+        if (!guard.has_value()) {
           ++passed_over;
-        } else if (entry->has_value() && !visit(*entry)) {
+        } else if (guard->has_value() && !visit(*guard)) {
           return passed_over;
         }
       }

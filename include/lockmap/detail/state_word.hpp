@@ -91,6 +91,13 @@ class State {
   [[nodiscard]] constexpr State release_shared() const noexcept {
     return State(bits_ - one_sharer - one_pin);
   }
+  // The exclusive hold made a shared one, and the reverse for a sole sharer.
+  [[nodiscard]] constexpr State downgrade(bool has_value) const noexcept {
+    return State(release(has_value).bits_ + one_pin + one_sharer);
+  }
+  [[nodiscard]] constexpr State upgrade(OwnerId owner) const noexcept {
+    return State(bits_ - one_sharer).lock(owner, Mode::exclusive);
+  }
   [[nodiscard]] constexpr State pin() const noexcept { return State(bits_ + one_pin); }
   [[nodiscard]] constexpr State unpin() const noexcept { return State(bits_ - one_pin); }
   [[nodiscard]] constexpr State set(std::uint64_t flag) const noexcept {
@@ -132,6 +139,10 @@ class StateWord {
   // Each returns the state after the change.
   State add_pin(std::memory_order order) noexcept {
     return State(word_.fetch_add(State::one_pin, order)).pin();
+  }
+  State add_sharer(std::memory_order order) noexcept {
+    constexpr std::uint64_t one_hold = State::one_sharer + State::one_pin;
+    return State(word_.fetch_add(one_hold, order) + one_hold);
   }
   State drop_pin(std::memory_order order) noexcept {
     return State(word_.fetch_sub(State::one_pin, order)).unpin();

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <vector>
 
@@ -17,19 +18,27 @@ namespace lockmap::detail {
 
 // One graph for all maps of a registry, so that a cycle through several maps is found too. Its
 // edges are the owners that block on a key while they hold others (I8), each naming the key it
-// waits for; the key's state word names the owner that holds it, which may be the source of the
-// next edge.
+// waits for. From there the search goes on to whoever holds that key: the owner in its word or,
+// if it is held shared, the recorded owners that hold it shared. Each of those may be the source of
+// the next edge. An edge is a cycle's last if one of them is the owner that the search began with.
+//
+// Who is blocked waits for whoever holds the key, in whatever mode: an exclusive request for all of
+// them; a shared one beside other sharers, because an exclusive one is queued before it (I12),
+// which waits for all of them.
 //
 // No false negatives: a blocked owner acquires nothing but the key that it waits for, so the step
-// that closes a cycle is always a wait, and whoever takes it sees all the other edges, because they
-// are added and followed under one mutex.
+// that closes a cycle is always a wait. Of all the owners of a cycle, the one that adds its edge
+// last sees all the others, because edges are added and followed under one mutex; what they hold
+// has not changed since. A shared request adds its edge when it is queued already: only then is it
+// certain to wait (an exclusive request may come into the queue before it).
 //
 // No false positives: a recorded owner cannot release a key, for it cannot go on before its edge is
-// removed, which needs the mutex that the walk holds. So each step of a walk from holder to
-// recorded holder stays true for the rest of the walk. An owner that was handed the key of its own
-// edge and has not woken yet is not waiting: there the walk stops.
-//
-// A walk ends: the edge that would close a cycle is never left in the graph.
+// removed, which needs the mutex that the search holds. So each step of a search from a key to a
+// recorded holder stays true for the rest of the search. An owner that was given the key of its
+// own edge and has not woken yet is not waiting: for an exclusive request the word says so; for a
+// shared one, which may have been given the key together with others, `look` tells whether it is
+// still queued, and what the word was then. (Where an exclusive request that others queue behind
+// has a time limit, waiting might have ended by that.)
 class WaitGraph {
  public:
   constexpr WaitGraph() noexcept = default;
@@ -40,64 +49,61 @@ class WaitGraph {
   // the first's.
   using Cycle = std::vector<OwnerId>;
 
-  // The edge of one blocked owner, in the graph from construction to destruction unless that would
-  // close a cycle. The waiter's pin keeps `awaited` alive (I2).
+  // The edge of one blocked owner, in the graph from `add` to destruction. The waiter's pin keeps
+  // `awaited` alive (I2).
   class Edge {
    public:
-    Edge(WaitGraph& graph, OwnerId waiting, const StateWord& awaited) noexcept
-        : graph_(graph), waiting_(waiting), awaited_(awaited) {
-      const std::lock_guard<ShardMutex> lock(graph_.mutex_);
-      closes_cycle_ = follow([](OwnerId /*holder*/) {});
-      if (!closes_cycle_) {
-        next_ = graph_.chain(waiting_);
-        graph_.chain(waiting_) = this;
-      }
-    }
+    // The key's state; a free one if the owner is no longer queued.
+    using Look = State (*)(const Edge&) noexcept;
+
+    Edge(WaitGraph& graph, const Owner& waiting, const StateWord& awaited, Look look) noexcept
+        : graph_(graph), waiting_(waiting), awaited_(awaited), look_(look) {}
     Edge(const Edge&) = delete;
     Edge& operator=(const Edge&) = delete;
     ~Edge() {
-      if (closes_cycle_) return;
+      if (!added_) return;
       const std::lock_guard<ShardMutex> lock(graph_.mutex_);
-      Edge** link = &graph_.chain(waiting_);
+      Edge** link = &graph_.chain(waiting_.id);
       while (*link != this) link = &(*link)->next_;
       *link = next_;
     }
 
-    // If so, the owner must not sleep.
-    [[nodiscard]] bool closes_cycle() const noexcept { return closes_cycle_; }
+    // False, and nothing is added, if it would close a cycle: then the owner must not wait.
+    [[nodiscard]] bool add() noexcept {
+      const std::lock_guard<ShardMutex> lock(graph_.mutex_);
+      if (graph_.last_of_cycle(*this) != nullptr) return false;
+      added_ = true;
+      next_ = graph_.chain(waiting_.id);
+      graph_.chain(waiting_.id) = this;
+      return true;
+    }
 
-    // The cycle that it closes. Throws if there is no memory.
+    // The cycle that it would close. Throws if there is no memory.
     [[nodiscard]] Cycle cycle() const {
       const std::lock_guard<ShardMutex> lock(graph_.mutex_);
-      Cycle owners{waiting_};
-      (void)follow([&owners](OwnerId holder) { owners.push_back(holder); });
+      Cycle owners;
+      for (const Edge* edge = graph_.last_of_cycle(*this); edge != nullptr; edge = edge->from_) {
+        owners.insert(owners.begin(), edge->waiting_.id);
+      }
       return owners;
     }
+
+    [[nodiscard]] const StateWord& awaited() const noexcept { return awaited_; }
 
    private:
     friend WaitGraph;
 
-    // Follows the edges from the key that this owner is about to wait for, and calls
-    // `visit(owner)` for each owner on the way. True if the way leads back to this one.
-    template <class F>
-    [[nodiscard]] bool follow(const F& visit) const {
-      const StateWord* awaited = &awaited_;
-      for (;;) {
-        const OwnerId holder = awaited->load(std::memory_order_acquire).owner();
-        if (holder == 0) return false;
-        if (holder == waiting_) return true;
-        const Edge* const edge = graph_.find(holder);
-        if (edge == nullptr || &edge->awaited_ == awaited) return false;
-        visit(holder);
-        awaited = &edge->awaited_;
-      }
-    }
-
     WaitGraph& graph_;
-    OwnerId waiting_;
+    const Owner& waiting_;
     const StateWord& awaited_;
-    bool closes_cycle_;
-    Edge* next_ = nullptr;
+    Look look_;
+    bool added_ = false;
+    Edge* next_ = nullptr;  // in its chain
+
+    // Of the search that has last come here.
+    mutable std::uint64_t search_ = 0;
+    mutable const Edge* from_ = nullptr;      // null for the edge that it began with
+    mutable const Edge* to_visit_ = nullptr;  // the next in line
   };
 
   // For the child of a fork, in which no thread waits.
@@ -109,11 +115,46 @@ class WaitGraph {
 
   [[nodiscard]] const Edge* find(OwnerId owner) noexcept {
     const Edge* edge = chain(owner);
-    while (edge != nullptr && edge->waiting_ != owner) edge = edge->next_;
+    while (edge != nullptr && edge->waiting_.id != owner) edge = edge->next_;
     return edge;
   }
 
+  // Searches for a way from the key that `first` awaits back to its owner: breadth first, without
+  // memory of its own. Returns the last edge of the cycle, from which `from_` leads back to
+  // `first`; null if there is none. Needs the mutex.
+  [[nodiscard]] const Edge* last_of_cycle(const Edge& first) noexcept {
+    ++searches_;
+    first.search_ = searches_;
+    first.from_ = first.to_visit_ = nullptr;
+    const Edge* last = &first;
+    const auto come_to = [&](const Edge* edge, const Edge& from) {
+      if (edge == nullptr || edge->search_ == searches_) return;
+      edge->search_ = searches_;
+      edge->from_ = &from;
+      edge->to_visit_ = nullptr;
+      last->to_visit_ = edge;
+      last = edge;
+    };
+    for (const Edge* edge = &first; edge != nullptr; edge = edge->to_visit_) {
+      const State state = edge->look_(*edge);
+      if (state.locked()) {
+        if (state.owner() == first.waiting_.id) return edge;
+        const Edge* const next = find(state.owner());
+        if (next != nullptr && &next->awaited_ != &edge->awaited_) come_to(next, *edge);
+      } else if (state.sharers() != 0) {
+        if (first.waiting_.shared.contains(edge->awaited_)) return edge;
+        for (const Edge* next : chains_) {
+          for (; next != nullptr; next = next->next_) {
+            if (next->waiting_.shared.contains(edge->awaited_)) come_to(next, *edge);
+          }
+        }
+      }
+    }
+    return nullptr;
+  }
+
   ShardMutex mutex_;
+  std::uint64_t searches_ = 0;
   std::array<Edge*, 256> chains_{};
 };
 
