@@ -33,7 +33,7 @@ struct TestAccess {
   static std::size_t waiters(const Map& map, const Q& key) {
     return with_node(map, key, [](auto& /*shard*/, const auto& node) {
       const State state = node.state.load(std::memory_order_relaxed);
-      return static_cast<std::size_t>(state.pins() - (state.locked() ? 1 : 0));
+      return static_cast<std::size_t>(state.pins() - (state.locked() ? 1 : state.sharers()));
     });
   }
 
@@ -82,6 +82,9 @@ struct TestAccess {
   }
 
   static std::size_t reader_slots() { return ThisModule::registry().readers.count(); }
+
+  // How many owners block on a key while they hold others.
+  static std::size_t blocked_owners() { return ThisModule::registry().graph.count(); }
 
   // How many keys the calling thread holds in the maps of this module.
   static std::size_t held() { return ThisModule::owner(ThisModule::registry()).held; }

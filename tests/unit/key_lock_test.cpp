@@ -858,6 +858,11 @@ TEST(KeyLockTest, AThreadThatMeetsABargingOwnerAtItsDeadlineGivesUp) {
   EXPECT_EQ(key.state().pins(), granted ? 1U : 2U);
 }
 
+// What an edge of an exclusive request looks at.
+State state_awaited(const WaitGraph::Edge& edge) noexcept {
+  return edge.awaited().load(std::memory_order_acquire);
+}
+
 TEST(KeyLockTest, ACycleIsReportedInsteadOfWaitedFor) {
   OneKey of_alice(alice, Mode::exclusive);
   OneKey of_bob(bob, Mode::exclusive);
@@ -866,8 +871,9 @@ TEST(KeyLockTest, ACycleIsReportedInsteadOfWaitedFor) {
   const State before = of_bob.state();
   WaitGraph& graph = detail::ThisModule::registry().graph;
   {
-    const WaitGraph::Edge bob_waits(graph, bob, of_alice.word());
-    ASSERT_FALSE(bob_waits.closes_cycle());
+    const Owner waiting_bob{bob, 1};
+    WaitGraph::Edge bob_waits(graph, waiting_bob, of_alice.word(), &state_awaited);
+    ASSERT_TRUE(bob_waits.add());
     WaitGraph::Cycle cycle;
     EXPECT_EQ(of_bob.lock().wait(Owner{alice, 1}, Mode::exclusive, NoDeadline{}, cycle),
               Wait::deadlock);
@@ -875,8 +881,9 @@ TEST(KeyLockTest, ACycleIsReportedInsteadOfWaitedFor) {
     EXPECT_EQ(of_bob.state().bits(), before.bits());
     EXPECT_EQ(of_bob.queued(), 0U);
   }
-  const WaitGraph::Edge nobody_waits(graph, alice, of_bob.word());
-  EXPECT_FALSE(nobody_waits.closes_cycle()) << "an edge was left behind";
+  const Owner waiting_alice{alice, 1};
+  WaitGraph::Edge nobody_waits(graph, waiting_alice, of_bob.word(), &state_awaited);
+  EXPECT_TRUE(nobody_waits.add()) << "an edge was left behind";
 }
 
 // -- Everything at once ---------------------------------------------------------------------------

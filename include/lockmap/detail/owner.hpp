@@ -87,7 +87,7 @@ struct Owner {
   OwnerId id = 0;  // 0: not enrolled yet
   // Keys it holds: only an owner that holds one can be part of a deadlock (I8).
   std::size_t held = 0;
-  SharedHolds shared;
+  SharedHolds shared{};
 };
 
 }  // namespace lockmap::detail

@@ -106,6 +106,16 @@ class WaitGraph {
     mutable const Edge* to_visit_ = nullptr;  // the next in line
   };
 
+  // How many owners block.
+  [[nodiscard]] std::size_t count() noexcept {
+    const std::lock_guard<ShardMutex> lock(mutex_);
+    std::size_t count = 0;
+    for (const Edge* edge : chains_) {
+      for (; edge != nullptr; edge = edge->next_) ++count;
+    }
+    return count;
+  }
+
   // For the child of a fork, in which no thread waits.
   void clear() noexcept { chains_ = {}; }
 
