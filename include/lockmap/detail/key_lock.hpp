@@ -204,6 +204,30 @@ class KeyLock {
     word_.clear(State::waking_bit, std::memory_order_relaxed);  // I9
   }
 
+  // The edge of an owner that waits here.
+  class Edge : public WaitGraph::Edge {
+   public:
+    Edge(const KeyLock& lock, const Owner& owner, const Waiter& waiter) noexcept
+        : WaitGraph::Edge(lock.structure_.registry().graph, owner, lock.word_, &look),
+          structure_(lock.structure_),
+          waiter_(waiter) {}
+
+   private:
+    [[nodiscard]] static State look(const WaitGraph::Edge& edge) noexcept {
+      const auto& self = static_cast<const Edge&>(edge);
+      // Had an exclusive request got the key, the word would say so.
+      if (self.waiter_.mode() == Mode::exclusive) {
+        return self.awaited().load(std::memory_order_acquire);
+      }
+      const ExclusiveSection section(self.structure_);
+      if (!WaitQueues::contains(self.waiter_)) return State();
+      return self.awaited().load(std::memory_order_acquire);
+    }
+
+    StructureLock& structure_;
+    const Waiter& waiter_;
+  };
+
   // -- Waiting, for a thread ---------------------------------------------------------------------
 
   enum class Wait { locked, expired, deadlock };
@@ -327,30 +351,6 @@ class KeyLock {
     stop_waking(section);
     return false;
   }
-
-  // The edge of an owner that waits here.
-  class Edge : public WaitGraph::Edge {
-   public:
-    Edge(const KeyLock& lock, const Owner& owner, const Waiter& waiter) noexcept
-        : WaitGraph::Edge(lock.structure_.registry().graph, owner, lock.word_, &look),
-          structure_(lock.structure_),
-          waiter_(waiter) {}
-
-   private:
-    [[nodiscard]] static State look(const WaitGraph::Edge& edge) noexcept {
-      const auto& self = static_cast<const Edge&>(edge);
-      // Had an exclusive request got the key, the word would say so.
-      if (self.waiter_.mode() == Mode::exclusive) {
-        return self.awaited().load(std::memory_order_acquire);
-      }
-      const ExclusiveSection section(self.structure_);
-      if (!WaitQueues::contains(self.waiter_)) return State();
-      return self.awaited().load(std::memory_order_acquire);
-    }
-
-    StructureLock& structure_;
-    const Waiter& waiter_;
-  };
 
   // False, and fills in the cycle, if waiting would never end.
   [[nodiscard]] static bool add(Edge& edge, WaitGraph::Cycle& cycle) noexcept {
