@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 
+#include <lockmap/detail/portable_parker.hpp>
 #include <lockmap/lockmap.hpp>
 
 #include "threads.hpp"
@@ -19,7 +20,7 @@ using Soon = detail::Deadline<Steady, Steady::duration>;
 
 template <class Parker>
 class ParkerTest : public testing::Test {};
-using Parkers = testing::Types<detail::Parker>;
+using Parkers = testing::Types<detail::Parker, detail::PortableParker>;
 TYPED_TEST_SUITE(ParkerTest, Parkers);
 
 TYPED_TEST(ParkerTest, AWakeUpThatComesFirstEndsTheNextSleep) {

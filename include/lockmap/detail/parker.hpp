@@ -14,12 +14,7 @@
 #include <atomic>
 #include <ctime>
 #else
-#include <array>
-#include <condition_variable>
-#include <cstddef>
-#include <memory>
-#include <mutex>
-#include <new>
+#include "lockmap/detail/portable_parker.hpp"
 #endif
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -88,48 +83,7 @@ class Parker {
 
 #else
 
-class Parker {
- public:
-  Parker() = default;
-  Parker(const Parker&) = delete;
-  Parker& operator=(const Parker&) = delete;
-
-  template <class D>
-  [[nodiscard]] bool park(const D& deadline) noexcept {
-    std::unique_lock lock(sleeper_.mutex);
-    while (!woken_) {
-      if (deadline.expired()) return false;
-      sleeper_.condition.wait_for(lock, deadline.nap());
-    }
-    woken_ = false;
-    return true;
-  }
-
-  void unpark() noexcept {
-    // Notifying under the mutex: the sleeper cannot go on, and end the thread, in between.
-    const std::lock_guard lock(sleeper_.mutex);
-    woken_ = true;
-    sleeper_.condition.notify_one();
-  }
-
- private:
-  // Belongs to the thread: the waking thread may still be on its way out of `mutex` when the woken
-  // one goes on. Never destroyed: destructors of thread_local objects that come later may wait.
-  struct Sleeper {
-    std::mutex mutex;
-    std::condition_variable condition;
-
-    [[nodiscard]] static Sleeper& of_this_thread() {
-      alignas(Sleeper) static constinit thread_local std::array<std::byte, sizeof(Sleeper)> room{};
-      static constinit thread_local Sleeper* sleeper = nullptr;
-      if (sleeper == nullptr) sleeper = ::new (static_cast<void*>(room.data())) Sleeper;
-      return *sleeper;
-    }
-  };
-
-  Sleeper& sleeper_ = Sleeper::of_this_thread();
-  bool woken_ = false;  // guarded by sleeper_.mutex
-};
+using Parker = PortableParker;
 
 #endif
 
