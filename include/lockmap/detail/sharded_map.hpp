@@ -405,7 +405,9 @@ class ShardedMap {
   /// held. O(n log n) for n keys.
   template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(Range&& keys, Less less = {}) {
-    return *lock_batch<Batch>(std::forward<Range>(keys), less, NoDeadline{});
+    Batch batch(keys_);
+    (void)lock_batch(batch, std::forward<Range>(keys), less, NoDeadline{});
+    return batch;
   }
   /// The same for a braced list of keys, or of what keys can be made from, all of one type.
   template <MakesKey<Key> T, class Less = std::less<>>
@@ -495,7 +497,9 @@ class ShardedMap {
   /// and becomes part of a cycle. Throws, and takes time, as `batch_lock` does.
   template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] SharedBatch shared_batch_lock(Range&& keys, Less less = {}) {
-    return *lock_batch<SharedBatch>(std::forward<Range>(keys), less, NoDeadline{});
+    SharedBatch batch(keys_);
+    (void)lock_batch(batch, std::forward<Range>(keys), less, NoDeadline{});
+    return batch;
   }
   /// The same for a braced list of keys, or of what keys can be made from, all of one type.
   template <MakesKey<Key> T, class Less = std::less<>>
@@ -931,9 +935,16 @@ class ShardedMap {
   template <class T>
   using Few = absl::InlinedVector<T, 8>;
 
-  // The guards of all keys; empty if the deadline was too early for one of them.
   template <class Guards, class Range, class Less, class D>
   [[nodiscard]] std::optional<Guards> lock_batch(Range&& range, Less& less, const D& deadline) {
+    std::optional<Guards> batch(Guards{keys_});
+    if (!lock_batch(*batch, std::forward<Range>(range), less, deadline)) batch.reset();
+    return batch;
+  }
+
+  // Adds guards of all keys to an empty batch. False if the deadline was too early for one of them.
+  template <class Guards, class Range, class Less, class D>
+  [[nodiscard]] bool lock_batch(Guards& batch, Range&& range, Less& less, const D& deadline) {
     using Guard = typename Guards::value_type;
     Few<HashedKey<Key>> keys;
     if constexpr (std::ranges::sized_range<Range>) keys.reserve(std::ranges::size(range));
@@ -941,8 +952,6 @@ class ShardedMap {
       keys.push_back(keys_.hashed_copy(std::forward<decltype(element)>(element)));
       detail::prefetch_for_writing(&shards_.of(keys.back().hash));  // all misses at once
     }
-    std::optional<Guards> result(Guards{keys_});
-    Guards& batch = *result;
     batch.guards_.reserve(keys.size());
     for (HashedKey<Key>* const key : sorted(keys, less)) {
       Shard& shard = shards_.of(key->hash);
@@ -955,11 +964,11 @@ class ShardedMap {
                                    : state.sharers() != 0;
       if (may_be_held && batch.holds(*found.node)) continue;
       const Hold hold = lock_found<Guard::mode>(section, found, Touch::use, deadline);
-      if (!hold) return std::nullopt;
+      if (!hold) return false;
       batch.guards_.push_back(Guard(shard, hold));
     }
     batch.make_index();
-    return result;
+    return true;
   }
 
   // The keys of a batch in the order in which they are to be locked. Pointers, so that keys need
