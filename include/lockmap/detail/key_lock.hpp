@@ -220,7 +220,7 @@ class KeyLock {
         return self.awaited().load(std::memory_order_acquire);
       }
       const ExclusiveSection section(self.structure_);
-      if (!WaitQueues::contains(self.waiter_)) return State();
+      if (!WaitQueues::contains(self.waiter_)) return {};
       return self.awaited().load(std::memory_order_acquire);
     }
 

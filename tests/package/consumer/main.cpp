@@ -7,6 +7,7 @@
 #include <iostream>
 #include <string>
 #include <system_error>
+#include <utility>
 
 int main() {
   lockmap::LockMap<std::string, int> counts;
@@ -20,6 +21,13 @@ int main() {
     counts.remove("apple");
   } catch (const std::system_error&) {
     deadlock_is_reported = true;
+  }
+  {
+    auto shared = counts.shared_entry("apple");
+    auto entry = std::move(shared).try_upgrade();
+    if (entry.has_value()) shared = std::move(*entry).downgrade();
+    const auto batch = counts.shared_batch_lock({"apple", "pear"});
+    counts.read("apple", [&](int apples) { deadlock_is_reported &= apples == *batch.at("apple"); });
   }
   int evicted = 0;
   lockmap::LruLockMap<std::uint64_t, std::string> cache(
