@@ -155,7 +155,7 @@ class SharedMixStressTest : public testing::Test {
   static constexpr int threads = 64;
   static constexpr int keys = 4;
 
-  // What the threads have changed, by thread and key.
+  // By how much a thread has changed each key.
   using Notes = std::array<std::int64_t, keys>;
 
   template <class Map>
