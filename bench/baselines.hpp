@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <utility>
 #include <vector>
 
@@ -31,7 +32,7 @@ inline std::size_t baseline_shard(std::size_t hash) {
 }
 
 // A mutex and a flat table for each of 64 shards. Holding a key means to hold its shard.
-template <class Key, class Value, class Hash = lockmap::default_hash<Key>,
+template <class Key, class Value, class Mutex = std::mutex, class Hash = lockmap::default_hash<Key>,
           class Equal = lockmap::default_equal<Key>>
 class ShardedMutexMap {
  public:
@@ -82,6 +83,16 @@ class ShardedMutexMap {
     if (found != shard.table.end()) f(found->second);
   }
 
+  // The same under the shard's mutex held shared, if it is one that can be.
+  template <class Q, class F>
+  void read(const Q& key, F&& f) {
+    const std::size_t hash = Hash{}(key);
+    Shard& shard = shard_of(hash);
+    const std::shared_lock lock(shard.mutex);
+    const auto found = shard.table.find(key, hash);
+    if (found != shard.table.end()) f(std::as_const(found->second));
+  }
+
   // Calls `f(value)` with a value that is made for the call and then removed, unless there was one.
   template <class F>
   void with_absent(const Key& key, F&& f) {
@@ -116,7 +127,7 @@ class ShardedMutexMap {
 
  private:
   struct alignas(lockmap::detail::cache_line) Shard {
-    std::mutex mutex;
+    Mutex mutex;
     absl::flat_hash_map<Key, Value, Hash, Equal> table;
   };
 

@@ -130,6 +130,22 @@ using MapPeers =
                     bench::CuckooPeer,
 #endif
                     bench::ShardedMutexPeer, bench::PerKeyMutexPeer, bench::UnsynchronisedPeer>;
+// Those with values that are read in place under a shared lock, or the nearest to it.
+using TextPeers = bench::PeerList<bench::LockMapTextPeer,
+#if defined(LOCKMAP_BENCH_HAS_TBB)
+                                  bench::TbbTextPeer,
+#endif
+#if defined(LOCKMAP_BENCH_HAS_CUCKOO)
+                                  bench::CuckooTextPeer,
+#endif
+                                  bench::SharedMutexTextPeer>;
+// Those with a shared lock that can be kept.
+using SharedGuardPeers = bench::PeerList<bench::LockMapPeer
+#if defined(LOCKMAP_BENCH_HAS_TBB)
+                                         ,
+                                         bench::TbbPeer
+#endif
+                                         >;
 using CachePeers = bench::PeerList<bench::LruLockMapPeer, bench::ShardedMutexLruPeer>;
 
 struct Note {
@@ -144,8 +160,10 @@ std::vector<Note> notes_of(bench::PeerList<Peer...> /*peers*/) {
 
 std::vector<Note> all_notes() {
   std::vector<Note> notes = notes_of(MapPeers{});
-  const std::vector<Note> caches = notes_of(CachePeers{});
-  notes.insert(notes.end(), caches.begin(), caches.end());
+  for (const auto& more :
+       {notes_of(bench::PeerList<bench::SharedMutexPeer>{}), notes_of(CachePeers{})}) {
+    notes.insert(notes.end(), more.begin(), more.end());
+  }
   return notes;
 }
 
@@ -290,6 +308,9 @@ std::vector<bench::Result> run_all(const bench::Settings& settings) {
   run(bench::GuardUniform(sizes.keys), MapPeers{});
   run(bench::GuardHot(sizes.keys), MapPeers{});
   run(bench::GuardHotTimed(sizes.keys), MapPeers{});
+  run(bench::ReadText("uniform", sizes.keys, sizes.keys), TextPeers{});
+  run(bench::ReadText("one hot key", 1, sizes.keys), TextPeers{});
+  run(bench::SharedGuardHot(sizes.keys), SharedGuardPeers{});
   run(bench::GuardAbsent(sizes.keys), MapPeers{});
   run(bench::GuardFour(sizes.keys), MapPeers{});
   run(bench::Churn(sizes.keys), MapPeers{});

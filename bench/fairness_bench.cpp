@@ -50,12 +50,27 @@ struct Role {
   bool increments = false;  // every step adds 1 to the value of the key
 };
 
-// A scenario has one key, the roles, a rule which thread has which (they are numbered from 0), and
-// a step for each role, which returns whether it counts. One with `threads` is for so many threads
-// only.
+// A scenario has one key, the maps, the roles, a rule which thread has which (they are numbered
+// from 0), and a step for each role, which returns whether it counts. One with `threads` is for so
+// many threads only.
+
+#if defined(LOCKMAP_BENCH_HAS_TBB)
+using ExclusivePeers = bench::PeerList<bench::LockMapPeer, bench::ShardedMutexPeer, bench::TbbPeer>;
+using SharedPeers = bench::PeerList<bench::LockMapPeer, bench::SharedMutexPeer, bench::TbbPeer>;
+#else
+using ExclusivePeers = bench::PeerList<bench::LockMapPeer, bench::ShardedMutexPeer>;
+using SharedPeers = bench::PeerList<bench::LockMapPeer, bench::SharedMutexPeer>;
+#endif
+
+void keep_busy(Clock::duration span) {
+  const Clock::time_point end = Clock::now() + span;
+  while (Clock::now() < end) {
+  }
+}
 
 struct GuardOfHotKey {
   using Key = std::uint64_t;
+  using Peers = ExclusivePeers;
   static constexpr std::string_view name = "guard of one hot key";
   static constexpr std::string_view note =
       "All threads take its guard, increment the value and release it.";
@@ -73,6 +88,7 @@ struct GuardOfHotKey {
 
 struct GetOfHotString {
   using Key = std::string;
+  using Peers = ExclusivePeers;
   static constexpr std::string_view name = "get of one std::string key";
   static constexpr std::string_view note =
       "All threads look up the same key of 24 characters, by a std::string_view.";
@@ -90,6 +106,7 @@ struct GetOfHotString {
 
 struct GreedyThread {
   using Key = std::uint64_t;
+  using Peers = ExclusivePeers;
   static constexpr std::string_view name = "one greedy thread";
   static constexpr std::string_view note =
       "As the first, but one thread of the eight takes and releases the guard in a tight loop, "
@@ -111,6 +128,7 @@ struct GreedyThread {
 
 struct GetOfHeldKey {
   using Key = std::uint64_t;
+  using Peers = ExclusivePeers;
   static constexpr std::string_view name = "get of a key held nearly always";
   static constexpr std::string_view note =
       "One thread holds the key for 20 us at a time, and takes it again at once; the other waits "
@@ -124,9 +142,7 @@ struct GetOfHeldKey {
     if constexpr (role == 0) {
       peer.while_held(key, [this] {
         held.store(true, std::memory_order_relaxed);
-        const Clock::time_point end = Clock::now() + std::chrono::microseconds(20);
-        while (Clock::now() < end) {
-        }
+        keep_busy(std::chrono::microseconds(20));
         held.store(false, std::memory_order_relaxed);
       });
       return true;
@@ -139,6 +155,34 @@ struct GetOfHeldKey {
 
   Key key = 42;
   std::atomic<bool> held{false};
+};
+
+struct ReadersAndWriters {
+  using Key = std::uint64_t;
+  using Peers = SharedPeers;
+  static constexpr std::string_view name = "readers and writers of one hot key";
+  static constexpr std::string_view note =
+      "Eight of the threads take the key exclusively and increment the value; the others read it, "
+      "holding it shared for a microsecond, so that there is nearly always a reader.";
+  static constexpr std::array roles{Role{.name = "readers"},
+                                    Role{.name = "writers", .increments = true}};
+  static constexpr unsigned threads = 64;
+
+  static std::size_t role_of(unsigned thread) { return thread % 8 == 0 ? 1 : 0; }
+  template <std::size_t role, class Peer>
+  bool step(Peer& peer) {
+    if constexpr (role == 0) {
+      peer.read(key, [](const Value& value) {
+        bench::keep(value);
+        keep_busy(std::chrono::microseconds(1));
+      });
+    } else {
+      peer.guard(key);
+    }
+    return true;
+  }
+
+  Key key = 42;
 };
 
 // -- One slice -----------------------------------------------------------------------------------
@@ -261,15 +305,10 @@ class EntrantOf final : public Entrant {
   Value increments_ = 0;
 };
 
-template <class Scenario>
-std::vector<std::unique_ptr<Entrant>> make_entrants() {
-  using Key = typename Scenario::Key;
+template <class Scenario, template <class> class... Peer>
+std::vector<std::unique_ptr<Entrant>> make_entrants(bench::PeerList<Peer...> /*peers*/) {
   std::vector<std::unique_ptr<Entrant>> entrants;
-  entrants.push_back(std::make_unique<EntrantOf<Scenario, bench::LockMapPeer<Key>>>());
-  entrants.push_back(std::make_unique<EntrantOf<Scenario, bench::ShardedMutexPeer<Key>>>());
-#if defined(LOCKMAP_BENCH_HAS_TBB)
-  entrants.push_back(std::make_unique<EntrantOf<Scenario, bench::TbbPeer<Key>>>());
-#endif
+  (entrants.push_back(std::make_unique<EntrantOf<Scenario, Peer<typename Scenario::Key>>>()), ...);
   return entrants;
 }
 
@@ -369,7 +408,8 @@ void run_with(unsigned threads, const Settings& settings) {
   // Two threads, though, must not share a processor.
   bench::Team team(threads, threads > 2 ? bench::Placement::free : bench::Placement::pinned);
   const Clock::duration slice = settings.slice_of(threads);
-  const std::vector<std::unique_ptr<Entrant>> entrants = make_entrants<Scenario>();
+  const std::vector<std::unique_ptr<Entrant>> entrants =
+      make_entrants<Scenario>(typename Scenario::Peers{});
   std::vector<bench::Contender> contenders;
   for (const auto& entrant : entrants) {
     const auto measure = [&team, slice, &entrant](std::uint64_t /*round*/) {
@@ -427,7 +467,8 @@ int run() {
 #if !defined(LOCKMAP_BENCH_HAS_TBB)
   std::printf("- TBB: skipped, it was not found when this was built.\n");
 #endif
-  if (!run_scenarios<GuardOfHotKey, GetOfHotString, GreedyThread, GetOfHeldKey>(settings)) {
+  if (!run_scenarios<GuardOfHotKey, GetOfHotString, GreedyThread, GetOfHeldKey, ReadersAndWriters>(
+          settings)) {
     throw bench::UsageError("no scenario fits --filter");
   }
   return 0;

@@ -1,4 +1,5 @@
-// The maps that are compared, each behind the same few operations on 64-bit values:
+// The maps that are compared, each behind the same few operations, on 64-bit values if not said
+// otherwise:
 //
 //   Peer(capacity)            a map with room for so many keys, 0 for none
 //                             a cache (`bounded`) that holds at most so many
@@ -6,6 +7,8 @@
 //   insert(key, value)        stores it, whether there was one or not
 //   remove(q)                 the key goes
 //   guard(key)                changes the value of a present key under its exclusive lock
+//   read(key, f)              calls f(value) under the shared lock of a present key, in place
+//   shared_guard(key)         the value, under a shared lock of its key that could be kept
 //   while_held(key, f)        calls f() under the exclusive lock of a present key
 //   guard_absent(key)         takes and drops the exclusive lock of an absent key; no trace stays
 //   guard_four(keys)          changes the values of four present keys under the locks of all
@@ -24,6 +27,8 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <shared_mutex>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -73,23 +78,24 @@ concept HoldsKeys = requires {
 
 // -- lockmap -------------------------------------------------------------------------------------
 
-template <class K>
-class LockMapPeer : public PeerDefaults {
+template <class K, class V>
+class BasicLockMapPeer : public PeerDefaults {
  public:
   using Key = K;
   static constexpr std::string_view name = "LockMap";
   static constexpr std::string_view note =
       "guard: entry() of the key, which locks that key alone; absent: the same; four keys: "
-      "batch_lock(), which sorts them; insert: insert(), which returns the previous value";
+      "batch_lock(), which sorts them; insert: insert(), which returns the previous value; read: "
+      "read(); shared guard: shared_entry()";
 
-  explicit LockMapPeer(std::size_t capacity)
+  explicit BasicLockMapPeer(std::size_t capacity)
       : map_(lockmap::Options{.initial_capacity = capacity}) {}
 
   template <class Q>
   Value get(const Q& key) {
     return map_.get(key).value_or(0);
   }
-  void insert(const Key& key, Value value) { map_.insert(key, value); }
+  void insert(const Key& key, V value) { map_.insert(key, std::move(value)); }
   template <class Q>
   void remove(const Q& key) {
     map_.remove(key);
@@ -98,6 +104,11 @@ class LockMapPeer : public PeerDefaults {
     auto entry = map_.entry(key);
     ++*entry;
   }
+  template <class F>
+  void read(const Key& key, const F& f) {
+    map_.read(key, f);
+  }
+  V shared_guard(const Key& key) { return *map_.shared_entry(key); }
   template <class F>
   void while_held(const Key& key, const F& f) {
     const auto entry = map_.entry(key);
@@ -110,15 +121,20 @@ class LockMapPeer : public PeerDefaults {
 
   class Hold {
    public:
-    Hold(LockMapPeer& peer, const Key& key) : entry_(peer.map_.entry(key)) {}
+    Hold(BasicLockMapPeer& peer, const Key& key) : entry_(peer.map_.entry(key)) {}
 
    private:
-    typename lockmap::LockMap<Key, Value>::Entry entry_;
+    typename lockmap::LockMap<Key, V>::Entry entry_;
   };
 
  private:
-  lockmap::LockMap<Key, Value> map_;
+  lockmap::LockMap<Key, V> map_;
 };
+
+template <class K>
+using LockMapPeer = BasicLockMapPeer<K, Value>;
+template <class K>
+using LockMapTextPeer = BasicLockMapPeer<K, std::string>;
 
 // What the caches have in common: both offer the same calls.
 template <class K, class Cache>
@@ -194,6 +210,40 @@ class ShardedMutexPeer : public PeerDefaults {
  private:
   ShardedMutexMap<Key, Value> map_;
 };
+
+template <class K, class V>
+class BasicSharedMutexPeer : public PeerDefaults {
+ public:
+  using Key = K;
+  static constexpr std::string_view name = "SharedMutexMap";
+  static constexpr std::string_view note =
+      "by hand, 64 shards of std::shared_mutex and absl::flat_hash_map. read: a callback under the "
+      "shard's mutex held shared; guard: one under it held exclusively";
+  static constexpr bool held_key_blocks = true;
+
+  explicit BasicSharedMutexPeer(std::size_t capacity) : map_(capacity) {}
+
+  template <class Q>
+  Value get(const Q& key) {
+    return map_.get(key).value_or(0);
+  }
+  void insert(const Key& key, V value) { map_.insert(key, std::move(value)); }
+  void guard(const Key& key) {
+    map_.with_value(key, [](V& value) { ++value; });
+  }
+  template <class F>
+  void read(const Key& key, const F& f) {
+    map_.read(key, f);
+  }
+
+ private:
+  ShardedMutexMap<Key, V, std::shared_mutex> map_;
+};
+
+template <class K>
+using SharedMutexPeer = BasicSharedMutexPeer<K, Value>;
+template <class K>
+using SharedMutexTextPeer = BasicSharedMutexPeer<K, std::string>;
 
 template <class K>
 class PerKeyMutexPeer : public PeerDefaults {
@@ -271,19 +321,20 @@ struct TbbHashCompare {
   }
 };
 
-template <class K, class Allocator>
+template <class K, class V, template <class> class Allocator>
 class BasicTbbPeer : public PeerDefaults {
-  using Map = tbb::concurrent_hash_map<K, Value, TbbHashCompare<K>, Allocator>;
+  using Map = tbb::concurrent_hash_map<K, V, TbbHashCompare<K>, Allocator<std::pair<const K, V>>>;
 
  public:
   using Key = K;
   static constexpr std::string_view name = "TBB";
   static constexpr std::string_view note =
       "tbb::concurrent_hash_map with its own allocator (std::allocator where memory is counted). "
-      "get: a const_accessor, which is a shared lock; guard: an accessor; absent: an accessor of "
+      "get, read, shared guard: a const_accessor, which is a shared lock; guard: an accessor; "
+      "absent: an accessor of "
       "a new element, which is then erased; four keys: sorted, an accessor for each";
   // The same with memory from operator new, which the program can count.
-  using Counted = BasicTbbPeer<K, std::allocator<std::pair<const K, Value>>>;
+  using Counted = BasicTbbPeer<K, V, std::allocator>;
 
   explicit BasicTbbPeer(std::size_t capacity) : map_(capacity) {}
 
@@ -292,9 +343,11 @@ class BasicTbbPeer : public PeerDefaults {
     typename Map::const_accessor accessor;
     return map_.find(accessor, key) ? accessor->second : 0;
   }
-  void insert(const Key& key, Value value) {
+  void insert(const Key& key, V value) {
     typename Map::accessor accessor;
-    if (!map_.insert(accessor, typename Map::value_type(key, value))) accessor->second = value;
+    if (!map_.insert(accessor, typename Map::value_type(key, value))) {
+      accessor->second = std::move(value);
+    }
   }
   template <class Q>
   void remove(const Q& key) {
@@ -303,6 +356,16 @@ class BasicTbbPeer : public PeerDefaults {
   void guard(const Key& key) {
     typename Map::accessor accessor;
     if (map_.find(accessor, key)) ++accessor->second;
+  }
+  template <class F>
+  void read(const Key& key, const F& f) {
+    typename Map::const_accessor accessor;
+    if (map_.find(accessor, key)) f(accessor->second);
+  }
+  V shared_guard(const Key& key) {
+    typename Map::const_accessor accessor;
+    map_.find(accessor, key);
+    return accessor->second;
   }
   template <class F>
   void while_held(const Key& key, const F& f) {
@@ -335,22 +398,24 @@ class BasicTbbPeer : public PeerDefaults {
 };
 
 template <class K>
-using TbbPeer = BasicTbbPeer<K, tbb::tbb_allocator<std::pair<const K, Value>>>;
+using TbbPeer = BasicTbbPeer<K, Value, tbb::tbb_allocator>;
+template <class K>
+using TbbTextPeer = BasicTbbPeer<K, std::string, tbb::tbb_allocator>;
 #endif
 
 #if defined(LOCKMAP_BENCH_HAS_CUCKOO)
-template <class K>
-class CuckooPeer : public PeerDefaults {
+template <class K, class V>
+class BasicCuckooPeer : public PeerDefaults {
  public:
   using Key = K;
   static constexpr std::string_view name = "libcuckoo";
   static constexpr std::string_view note =
       "libcuckoo::cuckoohash_map. guard: update_fn, a callback under the locks of the key's two "
       "buckets; absent keys: cannot, it calls back for present keys only; four keys: lock_table, "
-      "which locks the whole map, as there is no other way";
+      "which locks the whole map, as there is no other way; read: find_fn, under those same locks";
   static constexpr bool held_key_blocks = true;
 
-  explicit CuckooPeer(std::size_t capacity) {
+  explicit BasicCuckooPeer(std::size_t capacity) {
     if (capacity != 0) map_.reserve(capacity);
   }
 
@@ -360,13 +425,17 @@ class CuckooPeer : public PeerDefaults {
     map_.find(key, value);
     return value;
   }
-  void insert(const Key& key, Value value) { map_.insert_or_assign(key, value); }
+  void insert(const Key& key, V value) { map_.insert_or_assign(key, std::move(value)); }
   template <class Q>
   void remove(const Q& key) {
     map_.erase(key);
   }
   void guard(const Key& key) {
     map_.update_fn(key, [](Value& value) { ++value; });
+  }
+  template <class F>
+  void read(const Key& key, const F& f) {
+    map_.find_fn(key, f);
   }
   void guard_four(const BatchKeys<Key>& keys) {
     auto table = map_.lock_table();
@@ -377,9 +446,13 @@ class CuckooPeer : public PeerDefaults {
   }
 
  private:
-  libcuckoo::cuckoohash_map<Key, Value, lockmap::default_hash<Key>, lockmap::default_equal<Key>>
-      map_;
+  libcuckoo::cuckoohash_map<Key, V, lockmap::default_hash<Key>, lockmap::default_equal<Key>> map_;
 };
+
+template <class K>
+using CuckooPeer = BasicCuckooPeer<K, Value>;
+template <class K>
+using CuckooTextPeer = BasicCuckooPeer<K, std::string>;
 #endif
 
 // -- The limit -----------------------------------------------------------------------------------

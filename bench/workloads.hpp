@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -155,6 +156,33 @@ struct GetString : WorkloadDefaults {
   std::string text;  // of all the keys, one after the other
 };
 
+// A string of 200 bytes, read to its end where it is, of any key or of the first one.
+struct ReadText : OnIntegers {
+  ReadText(const std::string& what, std::uint64_t wanted_keys, std::uint64_t count)
+      : OnIntegers("read a 200-byte string, " + what + ", " + count_name(count) + " keys", count),
+        wanted(wanted_keys) {}
+
+  template <class Peer>
+  void fill(Peer& peer) const {
+    for (Key key = 0; key < keys; ++key) peer.insert(key, std::string(length, 'x'));
+  }
+  template <class Peer>
+  Value step(Peer& peer, Random& random) const {
+    Value sum = 0;
+    peer.read(random.draw().key(wanted), [&sum](const std::string& text) {
+      for (std::size_t at = 0; at < length; at += sizeof(Value)) {
+        Value word = 0;
+        std::memcpy(&word, text.data() + at, sizeof(Value));
+        sum += word;
+      }
+    });
+    return sum;
+  }
+
+  static constexpr std::size_t length = 200;
+  std::uint64_t wanted;
+};
+
 // -- Changes -------------------------------------------------------------------------------------
 
 // Look-ups, and values stored under keys that have one, so that the table stays as it is.
@@ -243,6 +271,16 @@ struct GuardHotTimed : Guard {
       : Guard("guard on 8 hot keys, each timed", 8, count) {}
   static constexpr unsigned chunk = 1;
   [[nodiscard]] static std::vector<unsigned> threads() { return {2, 4, 8}; }
+};
+
+// One key that everybody reads.
+struct SharedGuardHot : OnIntegers {
+  explicit SharedGuardHot(std::uint64_t count)
+      : OnIntegers("shared guard, one hot key, " + count_name(count) + " keys", count) {}
+  template <class Peer>
+  Value step(Peer& peer, Random& /*random*/) const {
+    return peer.shared_guard(0);
+  }
 };
 
 // A pool of locks: keys that are never there.
