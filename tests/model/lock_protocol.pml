@@ -44,12 +44,12 @@
  *   BUG_ADMIT_BESIDE_SHARERS  assertion: mutual_exclusion
  *   BUG_ADMIT_ONE_SHARER      assertion: not_lost
  *   BUG_UNPIN_ADMITS_NOBODY   assertion: not_lost
- *   BUG_SHARED_BY_STORE       assertion: pins_are_counted
+ *   BUG_SHARED_BY_STORE       assertion: i7
  *   BUG_AGAIN_WITHOUT_PIN     assertion: pins_are_counted
  *   BUG_AGAIN_QUEUES          end state
  *   BUG_UPGRADE_BESIDE_SHARER assertion: mutual_exclusion
- *   BUG_UPGRADE_BY_STORE      assertion: pins_are_counted
- *   BUG_DOWNGRADE_BY_STORE    assertion: i7
+ *   BUG_UPGRADE_BY_STORE      assertion: mutual_exclusion
+ *   BUG_DOWNGRADE_BY_STORE    assertion: pins_are_counted
  *   BUG_DOWNGRADE_LETS_GO     assertion: mutual_exclusion
  *   BUG_DOWNGRADE_TO_NOBODY   assertion: not_lost
  */
@@ -178,7 +178,7 @@ bit value[NODES];    /* whether there is a value */
 #define SELF (1 << t)
 #define COUNT(set) (((set) & 1) + (((set) >> 1) & 1) + (((set) >> 2) & 1) + (((set) >> 3) & 1))
 
-#define MUTUAL_EXCLUSION(i) (!IS_LOCKED(word[i]) || sharers[i] == 0)
+#define MUTUAL_EXCLUSION(i) (!IS_LOCKED(word[i]) || (sharers[i] | again[i]) == 0)
 #define PINS_ARE_COUNTED(i) (PINS(word[i]) == COUNT(users[i]) + COUNT(again[i]))
 #define SHARERS_ARE_COUNTED(i) (SHARERS(word[i]) == COUNT(sharers[i]) + COUNT(again[i]))
 #define UNUSED_IS_0(i) (key_of[i] != 0 || (word[i] == 0 && users[i] == 0 && queue[i] == 0))
@@ -206,7 +206,7 @@ bit value[NODES];    /* whether there is a value */
 #define UNUSED_NODE 0
 #endif
 
-#ifdef BUG_NO_PIN
+#if defined(BUG_NO_PIN) || defined(BUG_WITHDRAW_RACE)
 #define require(claim) true /* they would fail before harm is done */
 #else
 #define require(claim) assert(claim)
@@ -365,6 +365,8 @@ inline try_upgrade() {
 
 /* Its caller goes on to use what it holds: as it does so in the same step, nobody came before. */
 inline upgraded() {
+  mutual_exclusion = (sharers[n] == SELF && again[n] == 0);
+  require(mutual_exclusion);
   sharers[n] = sharers[n] & ~SELF;
   readers[n] = readers[n] & ~SELF;
   mode[t] = EXCLUSIVE;
@@ -786,18 +788,18 @@ inline go_on() {
 #ifdef CACHE
 #define MAY_GIVE_UP (t == 2)
 #define MAY_SHARE (t != 0)
-#define MAY_READ_AGAIN true
-#define MAY_CHANGE !(evicting & SELF)
+#define MAY_READ_AGAIN (t == 1)
+#define MAY_CHANGE (t != 0 && !(evicting & SELF))
 #elif defined(LIVE)
 #define MAY_GIVE_UP (t == 2)
 #define MAY_SHARE true
-#define MAY_READ_AGAIN !changed
+#define MAY_READ_AGAIN !changed /* a thread that did so for ever would let nobody else in */
 #define MAY_CHANGE !changed
 #define change() changed = 1
 #else
 #define MAY_GIVE_UP (t != 0)
 #define MAY_SHARE true
-#define MAY_READ_AGAIN (t < 3)
+#define MAY_READ_AGAIN (t < 3) /* so that three bits are enough for the pins */
 #define MAY_CHANGE true
 #endif
 #ifndef LIVE
@@ -1182,8 +1184,12 @@ store:
     goto holding
 #else
     no_longer_held();
-    end_operation();
-    goto idle
+    if
+    :: users[n] & SELF -> goto begin_to_use
+    :: else ->
+       end_operation();
+       goto idle
+    fi
 #endif
   }
 #endif
@@ -1225,7 +1231,7 @@ newer:
 wake:
   atomic { /* WakeList::wake_all */
     waiter_is_alive = (alive & (1 << (FIRST(to_wake) - 1))) != 0;
-    require(waiter_is_alive);
+    assert(waiter_is_alive);
     woken[FIRST(to_wake) - 1] = 1;
     to_wake = to_wake >> 3;
     go_on()
