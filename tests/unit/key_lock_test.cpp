@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <initializer_list>
 #include <latch>
 #include <memory>
 #include <random>
@@ -1102,6 +1103,69 @@ TEST(KeyLockTest, ACycleIsReportedInsteadOfWaitedFor) {
   const Owner waiting_alice{alice, 1};
   WaitGraph::Edge nobody_waits(graph, waiting_alice, of_bob.word(), &state_awaited);
   EXPECT_TRUE(nobody_waits.add()) << "an edge was left behind";
+}
+
+// Holds a key, and perhaps shares others.
+Owner owner_with(OwnerId id, std::initializer_list<const OneKey*> shared = {}) {
+  Owner owner{id, 1};
+  for (const OneKey* const key : shared) owner.shared.add(key->word());
+  return owner;
+}
+
+TEST(KeyLockTest, ACycleThroughSharedHoldsIsReported) {
+  OneKey of_alice(alice, Mode::shared);
+  OneKey of_bob(bob, Mode::shared);
+  ASSERT_TRUE(of_bob.pin_and_try_lock(carol, Mode::shared));
+  of_alice.pin();
+  of_bob.pin();
+  const Owner sharing_alice = owner_with(alice, {&of_alice});
+  const Owner sharing_bob = owner_with(bob, {&of_bob});
+  const Owner sharing_carol = owner_with(carol, {&of_bob});
+  WaitGraph& graph = detail::ThisModule::registry().graph;
+  WaitGraph::Cycle cycle;
+  {
+    WaitGraph::Edge bob_waits(graph, sharing_bob, of_alice.word(), &state_awaited);
+    ASSERT_TRUE(bob_waits.add());
+    EXPECT_EQ(of_bob.lock().wait(sharing_alice, Mode::exclusive, NoDeadline{}, cycle),
+              Wait::deadlock);
+    EXPECT_EQ(cycle, (WaitGraph::Cycle{alice, bob}));
+  }
+  WaitGraph::Edge carol_waits(graph, sharing_carol, of_alice.word(), &state_awaited);
+  ASSERT_TRUE(carol_waits.add());
+  const NotingWaiter writer(of_bob, dave, Mode::exclusive);
+  const State before = of_bob.state();
+  EXPECT_EQ(of_bob.lock().wait(sharing_alice, Mode::shared, NoDeadline{}, cycle), Wait::deadlock)
+      << "it waits for the writer, which waits for all who share the key";
+  EXPECT_EQ(cycle, (WaitGraph::Cycle{alice, carol}));
+  EXPECT_EQ(of_bob.state().bits(), before.bits());
+  EXPECT_EQ(of_bob.queued(), 1U) << "it is not in the queue any more";
+}
+
+TEST(KeyLockTest, AReaderThatWasLetInAndHasNotWokenWaitsForNobody) {
+  OneKey of_bob(bob, Mode::exclusive);
+  OneKey key(alice, Mode::exclusive);
+  const NotingWaiter waiting_carol(key, carol, Mode::shared);
+  WaitGraph& graph = detail::ThisModule::registry().graph;
+  Wait bobs_wait = Wait::deadlock;
+  Worker bobs_thread([&] {
+    key.pin();
+    WaitGraph::Cycle cycle;
+    bobs_wait = key.lock().wait(owner_with(bob), Mode::shared, NoDeadline{}, cycle);
+  });
+  await([&] { return graph.count() == 1; }, "bob's edge");
+  Released released =
+      key.in_section([&](ExclusiveAccess access) { return key.lock().release(access, true); });
+  ASSERT_EQ(key.state().sharers(), 2U);
+
+  of_bob.pin();
+  const Soon soon{std::chrono::steady_clock::now() + std::chrono::milliseconds(1)};
+  WaitGraph::Cycle cycle;
+  EXPECT_EQ(of_bob.lock().wait(owner_with(carol, {&key}), Mode::exclusive, soon, cycle),
+            Wait::expired)
+      << "bob has the key, and goes on";
+  released.to_wake.wake_all();
+  bobs_thread.join();
+  EXPECT_EQ(bobs_wait, Wait::locked);
 }
 
 // -- Everything at once ---------------------------------------------------------------------------
