@@ -985,6 +985,20 @@ TEST(KeyLockTest, AThreadThatSleepsToReadGetsInAtADowngrade) {
   EXPECT_EQ(key.state().pins(), 2U);
 }
 
+TEST(KeyLockTest, ThoseWhoComeAfterADowngradeSeeWhatWasWritten) {
+  OneKey key(alice, Mode::exclusive);
+  key.pin();
+  int written = 0;  // plain memory: ThreadSanitizer sees every access
+  Worker reader([&] {
+    await([&] { return key.lock().try_lock_pinned(bob, Mode::shared); }, "the downgrade");
+    EXPECT_EQ(written, 1);
+  });
+  written = 1;
+  EXPECT_TRUE(key.lock().try_downgrade(true));
+  reader.join();
+  EXPECT_EQ(key.state().sharers(), 2U);
+}
+
 TEST(KeyLockTest, AFreeKeyIsLockedWithoutQueueing) {
   OneKey key(alice, Mode::exclusive);
   key.pin();
