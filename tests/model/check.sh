@@ -35,7 +35,7 @@ esac
 compile=(-w -DMEMLIM=1000)
 if [ -z "$expected" ]; then
   compile+=(-O1)
-  run=(-w23 -m2000000)
+  run=(-w23 -m4000000)
 else
   run=(-w20 -m200000)
 fi

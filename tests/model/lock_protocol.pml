@@ -9,9 +9,10 @@
  * What it says: a key is held by one owner or by any number that share it; no thread touches a node
  * that was given back, though nodes are used again at once; I4, I7, I9, I10, I12 and "pins are what
  * they count" hold whenever the shard mutex is given up; then, too, no waiter at the head of a
- * queue could go on, unless somebody is about to see to it; a time-out leaves no pin; no thread
- * sleeps for ever, whenever the others stop; and (LIVE) a waiter gets its key though others come
- * for it again and again, in either mode, and give up.
+ * queue could go on, unless somebody is about to see to it, so that readers there get in at a
+ * downgrade; nobody comes in between while a hold changes its mode; a time-out leaves no pin; no
+ * thread sleeps for ever, whenever the others stop; and (LIVE) a waiter gets its key though others
+ * come for it again and again, in either mode, change it, and give up.
  *
  * What it does not say: anything about memory order. Interleavings are sequentially consistent; the
  * orders are argued for in key_lock.hpp and tested under ThreadSanitizer. Left out are also nodes
@@ -43,7 +44,14 @@
  *   BUG_ADMIT_BESIDE_SHARERS  assertion: mutual_exclusion
  *   BUG_ADMIT_ONE_SHARER      assertion: not_lost
  *   BUG_UNPIN_ADMITS_NOBODY   assertion: not_lost
- *   BUG_SHARED_BY_STORE       assertion: pins_are_counted
+ *   BUG_SHARED_BY_STORE       assertion: i7
+ *   BUG_AGAIN_WITHOUT_PIN     assertion: pins_are_counted
+ *   BUG_AGAIN_QUEUES          end state
+ *   BUG_UPGRADE_BESIDE_SHARER assertion: mutual_exclusion
+ *   BUG_UPGRADE_BY_STORE      assertion: mutual_exclusion
+ *   BUG_DOWNGRADE_BY_STORE    assertion: pins_are_counted
+ *   BUG_DOWNGRADE_LETS_GO     assertion: mutual_exclusion
+ *   BUG_DOWNGRADE_TO_NOBODY   assertion: not_lost
  */
 
 #ifdef BUG_NO_HAND_OVER
@@ -51,6 +59,11 @@
 #endif
 #if defined(BUG_NO_EVICTION) || defined(BUG_KEEP_SET_ASIDE)
 #define CACHE
+#endif
+#if defined(BUG_RELEASE_BY_STORE) || defined(BUG_SHARED_BY_STORE) || \
+  defined(BUG_UPGRADE_BY_STORE) || defined(BUG_DOWNGRADE_BY_STORE) || \
+  defined(BUG_DOWNGRADE_LETS_GO)
+#define BUG_BY_STORE /* one step is two */
 #endif
 
 #if defined(CACHE) || defined(LIVE)
@@ -101,6 +114,8 @@
 #define OF_SOLE_HOLDER(who, mode, value) LOCK(ONE_PIN | (value), who, mode)
 #define RELEASE(w, value) ((((w) & 255 & ~(LOCKED | HAS_VALUE)) - ONE_PIN) | (value))
 #define RELEASE_SHARED(w) ((w) - ONE_SHARER - ONE_PIN)
+#define DOWNGRADE(w, value) (RELEASE(w, value) + ONE_PIN + ONE_SHARER)
+#define UPGRADE(w, who) LOCK((w) - ONE_SHARER, who, EXCLUSIVE)
 #define UNPIN(w) ((w) - ONE_PIN)
 
 short word[NODES];
@@ -144,7 +159,8 @@ bit put_back;
 /* -- For assertions: sets of threads, as bits -------------------------------------------------- */
 
 byte users[NODES];   /* threads that may touch the node while the mutex is free */
-byte sharers[NODES]; /* threads that hold the key shared */
+byte sharers[NODES]; /* threads that hold the key shared, */
+byte again[NODES];   /* and those of them that do so twice */
 byte dangling;       /* threads whose node was taken from them */
 byte coming[NODES];  /* taken out of the queue and not granted the key (I9) */
 byte leaving[NODES]; /* out of the queue, with a pin to give up */
@@ -162,9 +178,9 @@ bit value[NODES];    /* whether there is a value */
 #define SELF (1 << t)
 #define COUNT(set) (((set) & 1) + (((set) >> 1) & 1) + (((set) >> 2) & 1) + (((set) >> 3) & 1))
 
-#define MUTUAL_EXCLUSION(i) (!IS_LOCKED(word[i]) || sharers[i] == 0)
-#define PINS_ARE_COUNTED(i) (PINS(word[i]) == COUNT(users[i]))
-#define SHARERS_ARE_COUNTED(i) (SHARERS(word[i]) == COUNT(sharers[i]))
+#define MUTUAL_EXCLUSION(i) (!IS_LOCKED(word[i]) || (sharers[i] | again[i]) == 0)
+#define PINS_ARE_COUNTED(i) (PINS(word[i]) == COUNT(users[i]) + COUNT(again[i]))
+#define SHARERS_ARE_COUNTED(i) (SHARERS(word[i]) == COUNT(sharers[i]) + COUNT(again[i]))
 #define UNUSED_IS_0(i) (key_of[i] != 0 || (word[i] == 0 && users[i] == 0 && queue[i] == 0))
 #define I4(i) (key_of[i] == 0 || IN_TABLE(word[i]))
 #define I7(i) (((word[i] & HAS_WAITERS) != 0) == (queue[i] != 0))
@@ -190,7 +206,7 @@ bit value[NODES];    /* whether there is a value */
 #define UNUSED_NODE 0
 #endif
 
-#ifdef BUG_NO_PIN
+#if defined(BUG_NO_PIN) || defined(BUG_WITHDRAW_RACE)
 #define require(claim) true /* they would fail before harm is done */
 #else
 #define require(claim) assert(claim)
@@ -322,6 +338,41 @@ inline try_lock_pinned() {
   held()
 }
 
+inline lock_again() {
+  touch_word();
+#ifdef BUG_AGAIN_WITHOUT_PIN
+  word[n] = word[n] + ONE_SHARER;
+#else
+  word[n] = word[n] + ONE_SHARER + ONE_PIN;
+#endif
+  again[n] = again[n] | SELF
+}
+
+#ifdef BUG_UPGRADE_BESIDE_SHARER
+#define MAY_UPGRADE_NOW true
+#else
+#define MAY_UPGRADE_NOW (SHARERS(word[n]) == 1)
+#endif
+inline try_upgrade() {
+#ifdef BUG_UPGRADE_BY_STORE
+  seen = UPGRADE(word[n], t);
+  goto store
+#else
+  word[n] = UPGRADE(word[n], t);
+  upgraded()
+#endif
+}
+
+/* Its caller goes on to use what it holds: as it does so in the same step, nobody came before. */
+inline upgraded() {
+  mutual_exclusion = (sharers[n] == SELF && again[n] == 0);
+  require(mutual_exclusion);
+  sharers[n] = sharers[n] & ~SELF;
+  readers[n] = readers[n] & ~SELF;
+  mode[t] = EXCLUSIVE;
+  begin_to_write()
+}
+
 /* -- KeyLock: waiting -------------------------------------------------------------------------- */
 
 inline lock_or_enqueue() {
@@ -375,8 +426,12 @@ inline stop_waking() {
 
 /* What all ways of releasing have in common. */
 inline no_longer_held() {
-  users[n] = users[n] & ~SELF;
-  sharers[n] = sharers[n] & ~SELF
+  if
+  :: again[n] & SELF -> again[n] = again[n] & ~SELF
+  :: else ->
+     users[n] = users[n] & ~SELF;
+     sharers[n] = sharers[n] & ~SELF
+  fi
 }
 
 #define IS_UNWANTED \
@@ -389,7 +444,7 @@ inline try_release_unwanted() {
 #define MAY_TRY_RELEASE (!WANTS_SECTION(RELEASE(word[n], has_value)))
 inline try_release() {
 #ifdef BUG_RELEASE_BY_STORE
-  seen = word[n];
+  seen = RELEASE(word[n], has_value);
   goto store
 #else
   word[n] = RELEASE(word[n], has_value);
@@ -400,12 +455,32 @@ inline try_release() {
 #define MAY_TRY_RELEASE_SHARED (!WANTS_SECTION(RELEASE_SHARED(word[n])))
 inline try_release_shared() {
 #ifdef BUG_SHARED_BY_STORE
-  seen = word[n];
+  seen = RELEASE_SHARED(word[n]);
   goto store
 #else
   word[n] = RELEASE_SHARED(word[n]);
   no_longer_held()
 #endif
+}
+
+#define MAY_TRY_DOWNGRADE ((word[n] & HAS_WAITERS) == 0)
+inline try_downgrade() {
+#if defined(BUG_DOWNGRADE_BY_STORE)
+  seen = DOWNGRADE(word[n], has_value);
+  goto store
+#elif defined(BUG_DOWNGRADE_LETS_GO)
+  word[n] = RELEASE(word[n], has_value) + ONE_PIN;
+  seen = ONE_SHARER;
+  goto store
+#else
+  word[n] = DOWNGRADE(word[n], has_value);
+  downgraded()
+#endif
+}
+
+inline downgraded() {
+  sharers[n] = sharers[n] | SELF;
+  has_value = 0
 }
 
 /* Waiter::is_starving: sooner or later; with LIVE, if the waiter was passed over before */
@@ -526,6 +601,11 @@ inline release_shared() {
   state = RELEASE_SHARED(word[n])
 }
 
+inline downgrade() {
+  state = DOWNGRADE(word[n], has_value);
+  downgraded()
+}
+
 inline unpin() {
   users[n] = users[n] & ~SELF;
   leaving[n] = leaving[n] & ~SELF;
@@ -545,6 +625,7 @@ inline unlink() {
     dangling = dangling | users[n] & ~SELF;
     users[n] = 0;
     sharers[n] = 0;
+    again[n] = 0;
     key_of[n] = 0;
     word[n] = 0;
 #ifdef CACHE
@@ -645,33 +726,49 @@ inline finish() {
 /* -- The threads ------------------------------------------------------------------------------- */
 
 /* The caller begins to use what it holds. */
-inline use() {
-  mutual_exclusion = (writer[n] == 0 && (mode[t] == SHARED || readers[n] == 0));
+inline begin_to_write() {
+  mutual_exclusion = (writer[n] == 0 && readers[n] == 0);
   require(mutual_exclusion);
+  require(LOCKED_BY(word[n], t));
   require(value[n] == (word[n] & HAS_VALUE));
+  writer[n] = t + 1
+}
+
+inline begin_to_read() {
+  mutual_exclusion = (writer[n] == 0);
+  require(mutual_exclusion);
+  require(sharers[n] & SELF);
+  require(value[n] == (word[n] & HAS_VALUE));
+  readers[n] = readers[n] | SELF
+}
+
+/* The caller of an exclusive hold stores a value or not, and is done with it. */
+inline leave_value() {
   if
-  :: mode[t] == EXCLUSIVE ->
-     require(LOCKED_BY(word[n], t));
-     writer[n] = t + 1
-  :: else ->
-     require(sharers[n] & SELF);
-     readers[n] = readers[n] | SELF
-  fi
+  :: has_value = HAS_VALUE
+  :: has_value = 0
+  fi;
+  require(writer[n] == t + 1);
+  writer[n] = 0;
+  value[n] = has_value
 }
 
 /* The operation is over. */
 inline end_operation() {
   d_step {
-    require(((users[0] | sharers[0] | coming[0] | leaving[0] | alive) & SELF) == 0);
+    require(((users[0] | sharers[0] | again[0] | coming[0] | leaving[0] | alive) & SELF) == 0);
     require(!CONTAINS(queue[0], t));
 #ifdef CACHE
-    require(((users[1] | sharers[1] | coming[1] | leaving[1] | evicting) & SELF) == 0);
+    require(((users[1] | sharers[1] | again[1] | coming[1] | leaving[1] | evicting) & SELF) == 0);
     require(!CONTAINS(queue[1], t));
     candidate = 0;
     kept = NONE;
 #endif
     n = NONE;
     mode[t] = EXCLUSIVE;
+#ifdef LIVE
+    changed = 0;
+#endif
     has_value = 0
   }
 }
@@ -691,12 +788,22 @@ inline go_on() {
 #ifdef CACHE
 #define MAY_GIVE_UP (t == 2)
 #define MAY_SHARE (t != 0)
+#define MAY_READ_AGAIN (t == 1)
+#define MAY_CHANGE (t != 0 && !(evicting & SELF))
 #elif defined(LIVE)
 #define MAY_GIVE_UP (t == 2)
 #define MAY_SHARE true
+#define MAY_READ_AGAIN !changed /* a thread that did so for ever would let nobody else in */
+#define MAY_CHANGE !changed
+#define change() changed = 1
 #else
 #define MAY_GIVE_UP (t != 0)
 #define MAY_SHARE true
+#define MAY_READ_AGAIN (t < 3) /* so that three bits are enough for the pins */
+#define MAY_CHANGE true
+#endif
+#ifndef LIVE
+#define change() skip
 #endif
 
 proctype Thread(byte t) {
@@ -709,8 +816,11 @@ proctype Thread(byte t) {
   byte kept = NONE;
   byte candidate;  /* Shard::oldest_unpinned */
 #endif
-#if defined(BUG_RELEASE_BY_STORE) || defined(BUG_SHARED_BY_STORE)
-  short seen;
+#ifdef LIVE
+  bit changed;     /* it has taken its hold again, or changed its mode */
+#endif
+#ifdef BUG_BY_STORE
+  short seen;      /* what it is about to store */
 #endif
 
 idle:
@@ -931,23 +1041,40 @@ begin_to_use:
     wanting = wanting & (t != 0);
     starving[t] = 0;
 #endif
-    use()
+    if
+    :: mode[t] == EXCLUSIVE -> begin_to_write()
+    :: else -> begin_to_read()
+    fi
   }
 
-  /* release, release_slow */
+holding:
   atomic {
     if
-    :: mode[t] == EXCLUSIVE ->
+    :: mode[t] == SHARED && MAY_READ_AGAIN && !(again[n] & SELF) -> goto read_again
+    :: mode[t] == SHARED && MAY_CHANGE && MAY_UPGRADE_NOW ->
+       touch_word();
+       change();
+       try_upgrade();
+       goto holding
+    :: mode[t] == EXCLUSIVE && MAY_CHANGE -> /* downgrade */
+       leave_value();
+       change();
+       mode[t] = SHARED;
+       readers[n] = readers[n] | SELF;
+       touch_word();
        if
-       :: has_value = HAS_VALUE
-       :: has_value = 0
-       fi;
-       require(writer[n] == t + 1);
-       writer[n] = 0;
-       value[n] = has_value
-    :: else ->
+       :: MAY_TRY_DOWNGRADE ->
+          try_downgrade();
+          goto holding
+       :: else -> goto in_section
+       fi
+    :: mode[t] == EXCLUSIVE -> leave_value() /* release, release_slow */
+    :: mode[t] == SHARED ->
        require(readers[n] & SELF);
-       readers[n] = readers[n] & ~SELF
+       if
+       :: again[n] & SELF
+       :: else -> readers[n] = readers[n] & ~SELF
+       fi
     fi;
     touch_word();
     if
@@ -973,20 +1100,36 @@ begin_to_use:
        if
        :: MAY_TRY_RELEASE_SHARED ->
           try_release_shared();
-          end_operation();
-          goto idle
+          if
+          :: users[n] & SELF -> goto begin_to_use
+          :: else ->
+             end_operation();
+             goto idle
+          fi
        :: else
        fi
     fi
   }
+in_section:
   ARRIVE
   atomic {
     MAY_ENTER;
     ENTER;
     if
     :: mode[t] == EXCLUSIVE -> release()
+    :: mode[t] == SHARED && IS_LOCKED(word[n]) -> downgrade()
     :: else -> release_shared()
     fi;
+#ifdef BUG_DOWNGRADE_TO_NOBODY
+    if
+    :: sharers[n] & SELF ->
+       word[n] = state;
+       state = 0;
+       leave();
+       goto begin_to_use
+    :: else
+    fi;
+#endif
     leave_key();
     finish();
 #ifdef CACHE
@@ -1008,14 +1151,46 @@ begin_to_use:
     go_on()
   }
 
-#if defined(BUG_RELEASE_BY_STORE) || defined(BUG_SHARED_BY_STORE)
+read_again:
+  ARRIVE
+  atomic { /* try_hold_pinned: that pin_and_try_lock does the same, unless somebody waits */
+#ifdef BUG_AGAIN_QUEUES
+    MAY_ENTER && MAY_PIN_AND_LOCK;
+#else
+    MAY_ENTER;
+#endif
+    ENTER;
+    change();
+    lock_again();
+    touch_pinned();
+    leave();
+    goto begin_to_use
+  }
+
+#ifdef BUG_BY_STORE
 store:
   atomic {
-    word[n] = (mode[t] == EXCLUSIVE -> RELEASE(seen, has_value) : RELEASE_SHARED(seen));
+#ifdef BUG_DOWNGRADE_LETS_GO
+    word[n] = word[n] + seen;
+#else
+    word[n] = seen;
+#endif
     seen = 0;
+#if defined(BUG_UPGRADE_BY_STORE)
+    upgraded();
+    goto holding
+#elif defined(BUG_DOWNGRADE_BY_STORE) || defined(BUG_DOWNGRADE_LETS_GO)
+    downgraded();
+    goto holding
+#else
     no_longer_held();
-    end_operation();
-    goto idle
+    if
+    :: users[n] & SELF -> goto begin_to_use
+    :: else ->
+       end_operation();
+       goto idle
+    fi
+#endif
   }
 #endif
 
@@ -1056,7 +1231,7 @@ newer:
 wake:
   atomic { /* WakeList::wake_all */
     waiter_is_alive = (alive & (1 << (FIRST(to_wake) - 1))) != 0;
-    require(waiter_is_alive);
+    assert(waiter_is_alive);
     woken[FIRST(to_wake) - 1] = 1;
     to_wake = to_wake >> 3;
     go_on()

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <initializer_list>
 #include <latch>
 #include <memory>
 #include <random>
@@ -96,6 +97,10 @@ class OneKey {
   }
   Released release_shared() {
     return woken(in_section([&](ExclusiveAccess access) { return lock().release_shared(access); }));
+  }
+  Released downgrade(bool has_value = true) {
+    return woken(
+        in_section([&](ExclusiveAccess access) { return lock().downgrade(access, has_value); }));
   }
   Released unpin() {
     return woken(in_section([&](ExclusiveAccess access) { return lock().unpin(access); }));
@@ -592,6 +597,198 @@ TEST(KeyLockTest, ItLeavesThemToWhoeverHoldsTheKey) {
   EXPECT_EQ(second.wakes(), 1);
 }
 
+// -- Holds that change ----------------------------------------------------------------------------
+
+TEST(KeyLockTest, ASharerTakesTheKeyOnceMoreWhoeverWaits) {
+  OneKey key(alice, Mode::shared);
+  const NotingWaiter writer(key, bob, Mode::exclusive);
+  ASSERT_FALSE(key.pin_and_try_lock(alice, Mode::shared)) << "it would queue behind the writer";
+  const State before = key.state();
+  key.lock().lock_again();
+  EXPECT_EQ(key.state().bits(), before.pin().lock(alice, Mode::shared).bits());
+
+  EXPECT_TRUE(key.lock().try_release_shared()) << "the other hold keeps the writer out";
+  EXPECT_EQ(key.state().bits(), before.bits());
+  key.release_shared();
+  EXPECT_TRUE(writer.was_woken_to_barge());
+}
+
+TEST(KeyLockTest, EachHoldOfASharerIsOneOfItsPins) {
+  OneKey key(alice, Mode::shared, false);
+  key.lock().lock_again();
+  key.lock().lock_again();
+  EXPECT_EQ(key.state().sharers(), 3U);
+  EXPECT_EQ(key.state().pins(), 3U);
+  EXPECT_TRUE(key.lock().try_release_shared());
+  EXPECT_FALSE(key.release_shared().unused);
+  EXPECT_TRUE(key.release_shared().unused);
+  EXPECT_EQ(key.state().bits(), 0U);
+}
+
+TEST(KeyLockTest, TheOnlySharerIsMadeTheExclusiveHolder) {
+  for (const bool has_value : {false, true}) {
+    OneKey key(alice, Mode::shared, has_value);
+    ASSERT_TRUE(key.lock().try_upgrade(alice));
+    EXPECT_EQ(key.state().bits(), State::of_sole_holder(alice, Mode::exclusive, has_value).bits());
+    await([&] { return key.lock().try_release_unwanted(alice, has_value); }, "the release");
+  }
+}
+
+TEST(KeyLockTest, NobodyIsMadeExclusiveBesideASharer) {
+  OneKey key(alice, Mode::shared);
+  ASSERT_TRUE(key.pin_and_try_lock(bob, Mode::shared));
+  const State before = key.state();
+  EXPECT_FALSE(key.lock().try_upgrade(alice));
+  EXPECT_EQ(key.state().bits(), before.bits());
+  key.release_shared();
+  EXPECT_TRUE(key.lock().try_upgrade(alice));
+
+  OneKey twice(alice, Mode::shared);
+  twice.lock().lock_again();
+  EXPECT_FALSE(twice.lock().try_upgrade(alice)) << "what the other hold reads would change";
+  twice.release_shared();
+  EXPECT_TRUE(twice.lock().try_upgrade(alice));
+}
+
+TEST(KeyLockTest, AnUpgradeGoesBeforeThoseThatWait) {
+  OneKey key(alice, Mode::shared);
+  const NotingWaiter writer(key, bob, Mode::exclusive, Patience::starving);
+  const NotingWaiter reader(key, carol, Mode::shared);
+  ASSERT_TRUE(key.set_aside());
+  ASSERT_TRUE(key.lock().try_upgrade(alice));
+  EXPECT_TRUE(key.state().locked_by(alice));
+  EXPECT_TRUE(key.state().has_waiters());
+  EXPECT_TRUE(key.state().evict_on_release());
+  EXPECT_EQ(key.state().pins(), 3U);
+  EXPECT_EQ(key.queued(), 2U);
+  EXPECT_EQ(writer.wakes() + reader.wakes(), 0);
+
+  key.release();
+  EXPECT_TRUE(writer.was_granted());
+  key.release();
+  EXPECT_TRUE(reader.was_granted());
+  EXPECT_TRUE(key.release_shared().put_back);
+}
+
+TEST(KeyLockTest, AnUpgradeLeavesAWaiterOnItsWay) {
+  OneKey key(alice, Mode::exclusive);
+  NotingWaiter writer(key, bob, Mode::exclusive);
+  key.release();
+  ASSERT_TRUE(key.pin_and_try_lock(carol, Mode::shared));
+  ASSERT_TRUE(key.lock().try_upgrade(carol));
+  EXPECT_TRUE(is_waking(key.state())) << "I9";
+  EXPECT_FALSE(key.lock_or_enqueue(writer, true));
+  key.release();
+  EXPECT_EQ(writer.wakes(), 2);
+}
+
+TEST(KeyLockTest, ADowngradeLeavesTheHolderASharer) {
+  for (const bool has_value : {false, true}) {
+    OneKey in_one_step(alice, Mode::exclusive, !has_value);
+    EXPECT_TRUE(in_one_step.lock().try_downgrade(has_value));
+    OneKey in_section(alice, Mode::exclusive, !has_value);
+    const Released released = in_section.downgrade(has_value);
+    EXPECT_TRUE(released.to_wake.empty());
+    EXPECT_FALSE(released.unused) << "its pin keeps it";
+    for (OneKey* const key : {&in_one_step, &in_section}) {
+      EXPECT_EQ(key->state().bits(), State::of_sole_holder(alice, Mode::shared, has_value).bits());
+      EXPECT_TRUE(key->pin_and_try_lock(bob, Mode::shared));
+      EXPECT_FALSE(key->pin_and_try_lock(carol, Mode::exclusive));
+      EXPECT_TRUE(key->lock().try_release_shared());
+      EXPECT_EQ(key->release_shared().unused, !has_value);
+    }
+  }
+}
+
+TEST(KeyLockTest, ADowngradeBesideAWaiterTakesASection) {
+  for (const Mode mode : {Mode::exclusive, Mode::shared}) {
+    OneKey key(alice, Mode::exclusive);
+    const NotingWaiter waiter(key, bob, mode);
+    const State before = key.state();
+    EXPECT_FALSE(key.lock().try_downgrade(false));
+    EXPECT_EQ(key.state().bits(), before.bits());
+  }
+}
+
+TEST(KeyLockTest, ADowngradeAdmitsTheReadersUpToTheNextWriter) {
+  OneKey key(alice, Mode::exclusive);
+  const NotingWaiter first(key, bob, Mode::shared);
+  const NotingWaiter second(key, carol, Mode::shared);
+  const NotingWaiter writer(key, dave, Mode::exclusive, Patience::starving);
+  const NotingWaiter last(key, erin, Mode::shared);
+  key.downgrade();
+  EXPECT_TRUE(first.was_granted());
+  EXPECT_TRUE(second.was_granted());
+  EXPECT_EQ(writer.wakes() + last.wakes(), 0);
+  EXPECT_EQ(key.state().sharers(), 3U);
+  EXPECT_EQ(key.state().pins(), 5U);
+  EXPECT_TRUE(key.state().has_waiters());
+
+  key.release_shared();
+  key.release_shared();
+  EXPECT_EQ(writer.wakes(), 0) << "one still holds it";
+  key.release_shared();
+  EXPECT_TRUE(writer.was_granted());
+}
+
+TEST(KeyLockTest, ADowngradeThatAdmitsThemAllClearsTheWaiterBit) {
+  OneKey key(alice, Mode::exclusive);
+  const NotingWaiter first(key, bob, Mode::shared);
+  const NotingWaiter second(key, carol, Mode::shared);
+  key.downgrade();
+  EXPECT_TRUE(first.was_granted());
+  EXPECT_TRUE(second.was_granted());
+  EXPECT_FALSE(key.state().has_waiters()) << "I7";
+  EXPECT_EQ(key.queued(), 0U);
+}
+
+TEST(KeyLockTest, ADowngradeLetsNobodyPassAWriter) {
+  OneKey key(alice, Mode::exclusive);
+  const NotingWaiter writer(key, bob, Mode::exclusive, Patience::starving);
+  const NotingWaiter reader(key, carol, Mode::shared);
+  EXPECT_TRUE(key.downgrade().to_wake.empty());
+  EXPECT_EQ(writer.wakes() + reader.wakes(), 0);
+  EXPECT_EQ(key.state().sharers(), 1U);
+  EXPECT_FALSE(is_waking(key.state()));
+  EXPECT_FALSE(key.pin_and_try_lock(dave, Mode::shared));
+  key.release_shared();
+  EXPECT_TRUE(writer.was_granted());
+}
+
+TEST(KeyLockTest, ADowngradeLeavesTheReadersBehindAWaiterOnItsWayToThatOne) {
+  for (const bool gives_up : {false, true}) {
+    OneKey key(alice, Mode::exclusive);
+    NotingWaiter writer(key, bob, Mode::exclusive);
+    const NotingWaiter reader(key, carol, Mode::shared);
+    key.release();
+    ASSERT_TRUE(writer.was_woken_to_barge());
+    ASSERT_TRUE(key.pin_and_try_lock(dave, Mode::exclusive));
+    EXPECT_TRUE(key.downgrade().to_wake.empty());
+    EXPECT_EQ(reader.wakes(), 0);
+    if (gives_up) {
+      key.stop_waking();
+      key.unpin();
+      EXPECT_TRUE(reader.was_granted());
+      EXPECT_EQ(key.state().sharers(), 2U);
+    } else {
+      ASSERT_FALSE(key.lock_or_enqueue(writer, true));
+      key.release_shared();
+      EXPECT_EQ(writer.wakes(), 2);
+      EXPECT_EQ(reader.wakes(), 0);
+    }
+  }
+}
+
+TEST(KeyLockTest, AHoldThatChangesLeavesAKeySetAside) {
+  OneKey key(alice, Mode::exclusive);
+  ASSERT_TRUE(key.set_aside());
+  ASSERT_TRUE(key.lock().try_downgrade(true));
+  ASSERT_TRUE(key.lock().try_upgrade(alice));
+  EXPECT_FALSE(key.downgrade().put_back);
+  EXPECT_TRUE(key.state().evict_on_release());
+  EXPECT_TRUE(key.release_shared().put_back);
+}
+
 // -- The end of a key -----------------------------------------------------------------------------
 
 TEST(KeyLockTest, AKeyIsUnusedOnceItHasNeitherValueNorPin) {
@@ -722,6 +919,18 @@ TEST(KeyLockTest, ForgettingAWriterAdmitsTheReadersThatItKeptOut) {
   EXPECT_EQ(key.state().pins(), 2U);
 }
 
+TEST(KeyLockTest, ADowngradeForgetsThemToo) {
+  const std::uint64_t before = OneKey::generation() - 1;
+  OneKey key(alice, Mode::exclusive);
+  const NotingWaiter writer(key, bob, Mode::exclusive, Patience::starving, before);
+  const NotingWaiter reader(key, carol, Mode::shared);
+  key.downgrade();
+  EXPECT_EQ(writer.wakes(), 0);
+  EXPECT_TRUE(reader.was_granted());
+  EXPECT_EQ(key.state().sharers(), 2U);
+  EXPECT_EQ(key.state().pins(), 2U);
+}
+
 // -- Waiting, for a thread ------------------------------------------------------------------------
 
 // Waits on another thread for a key that this one holds, beginning with the pin.
@@ -764,6 +973,30 @@ TEST(KeyLockTest, AThreadSleepsUntilItHasTheKey) {
       EXPECT_FALSE(is_waking(key.state()));
     }
   }
+}
+
+TEST(KeyLockTest, AThreadThatSleepsToReadGetsInAtADowngrade) {
+  OneKey key(alice, Mode::exclusive);
+  Waits waits(key, bob, Mode::shared, NoDeadline{});
+  await_queued(key, 1);
+  key.downgrade();
+  EXPECT_EQ(waits.result(), Wait::locked);
+  EXPECT_EQ(key.state().sharers(), 2U);
+  EXPECT_EQ(key.state().pins(), 2U);
+}
+
+TEST(KeyLockTest, ThoseWhoComeAfterADowngradeSeeWhatWasWritten) {
+  OneKey key(alice, Mode::exclusive);
+  key.pin();
+  int written = 0;  // plain memory: ThreadSanitizer sees every access
+  Worker reader([&] {
+    await([&] { return key.lock().try_lock_pinned(bob, Mode::shared); }, "the downgrade");
+    EXPECT_EQ(written, 1);
+  });
+  written = 1;
+  EXPECT_TRUE(key.lock().try_downgrade(true));
+  reader.join();
+  EXPECT_EQ(key.state().sharers(), 2U);
 }
 
 TEST(KeyLockTest, AFreeKeyIsLockedWithoutQueueing) {
@@ -886,6 +1119,69 @@ TEST(KeyLockTest, ACycleIsReportedInsteadOfWaitedFor) {
   EXPECT_TRUE(nobody_waits.add()) << "an edge was left behind";
 }
 
+// Holds a key, and perhaps shares others.
+Owner owner_with(OwnerId id, std::initializer_list<const OneKey*> shared = {}) {
+  Owner owner{id, 1};
+  for (const OneKey* const key : shared) owner.shared.add(key->word());
+  return owner;
+}
+
+TEST(KeyLockTest, ACycleThroughSharedHoldsIsReported) {
+  OneKey of_alice(alice, Mode::shared);
+  OneKey of_bob(bob, Mode::shared);
+  ASSERT_TRUE(of_bob.pin_and_try_lock(carol, Mode::shared));
+  of_alice.pin();
+  of_bob.pin();
+  const Owner sharing_alice = owner_with(alice, {&of_alice});
+  const Owner sharing_bob = owner_with(bob, {&of_bob});
+  const Owner sharing_carol = owner_with(carol, {&of_bob});
+  WaitGraph& graph = detail::ThisModule::registry().graph;
+  WaitGraph::Cycle cycle;
+  {
+    WaitGraph::Edge bob_waits(graph, sharing_bob, of_alice.word(), &state_awaited);
+    ASSERT_TRUE(bob_waits.add());
+    EXPECT_EQ(of_bob.lock().wait(sharing_alice, Mode::exclusive, NoDeadline{}, cycle),
+              Wait::deadlock);
+    EXPECT_EQ(cycle, (WaitGraph::Cycle{alice, bob}));
+  }
+  WaitGraph::Edge carol_waits(graph, sharing_carol, of_alice.word(), &state_awaited);
+  ASSERT_TRUE(carol_waits.add());
+  const NotingWaiter writer(of_bob, dave, Mode::exclusive);
+  const State before = of_bob.state();
+  EXPECT_EQ(of_bob.lock().wait(sharing_alice, Mode::shared, NoDeadline{}, cycle), Wait::deadlock)
+      << "it waits for the writer, which waits for all who share the key";
+  EXPECT_EQ(cycle, (WaitGraph::Cycle{alice, carol}));
+  EXPECT_EQ(of_bob.state().bits(), before.bits());
+  EXPECT_EQ(of_bob.queued(), 1U) << "it is not in the queue any more";
+}
+
+TEST(KeyLockTest, AReaderThatWasLetInAndHasNotWokenWaitsForNobody) {
+  OneKey of_bob(bob, Mode::exclusive);
+  OneKey key(alice, Mode::exclusive);
+  const NotingWaiter waiting_carol(key, carol, Mode::shared);
+  WaitGraph& graph = detail::ThisModule::registry().graph;
+  Wait bobs_wait = Wait::deadlock;
+  Worker bobs_thread([&] {
+    key.pin();
+    WaitGraph::Cycle cycle;
+    bobs_wait = key.lock().wait(owner_with(bob), Mode::shared, NoDeadline{}, cycle);
+  });
+  await([&] { return graph.count() == 1; }, "bob's edge");
+  Released released =
+      key.in_section([&](ExclusiveAccess access) { return key.lock().release(access, true); });
+  ASSERT_EQ(key.state().sharers(), 2U);
+
+  of_bob.pin();
+  const Soon soon{std::chrono::steady_clock::now() + std::chrono::milliseconds(1)};
+  WaitGraph::Cycle cycle;
+  EXPECT_EQ(of_bob.lock().wait(owner_with(carol, {&key}), Mode::exclusive, soon, cycle),
+            Wait::expired)
+      << "bob has the key, and goes on";
+  released.to_wake.wake_all();
+  bobs_thread.join();
+  EXPECT_EQ(bobs_wait, Wait::locked);
+}
+
 // -- Everything at once ---------------------------------------------------------------------------
 
 // Owners take steps in a random order, and a plain list says who waits: after each step the word
@@ -913,6 +1209,7 @@ class RandomSteps {
     OwnerId id = 0;
     Doing doing = Doing::nothing;
     Mode mode = Mode::exclusive;
+    std::size_t holds = 0;  // more than one only if they are shared
     std::unique_ptr<NotingWaiter> waiter{};
     int wakes = 0;  // as far as noticed
   };
@@ -924,6 +1221,15 @@ class RandomSteps {
     return static_cast<std::size_t>(std::count_if(actors_.begin(), actors_.end(), f));
   }
 
+  // How many holds of a mode there are.
+  std::size_t holds(Mode mode) const {
+    std::size_t sum = 0;
+    for (const Actor& actor : actors_) {
+      if (actor.doing == Doing::holding && actor.mode == mode) sum += actor.holds;
+    }
+    return sum;
+  }
+
   void step(Actor& actor) {
     switch (actor.doing) {
       case Doing::nothing:
@@ -933,16 +1239,23 @@ class RandomSteps {
       case Doing::on_its_way:
         return go_on(actor);
       case Doing::holding:
-        return release(actor);
+        return change_or_release(actor);
     }
+  }
+
+  static void hold(Actor& actor) {
+    actor.doing = Doing::holding;
+    actor.holds = 1;
   }
 
   void come(Actor& actor) {
     actor.mode = chance(2) ? Mode::exclusive : Mode::shared;
-    actor.doing = Doing::holding;
     if (!key_.state().pinned()) {
       key_.lock_unpinned(actor.id, actor.mode, has_value_);
-    } else if (!key_.pin_and_try_lock(actor.id, actor.mode)) {
+      hold(actor);
+    } else if (key_.pin_and_try_lock(actor.id, actor.mode)) {
+      hold(actor);
+    } else {
       actor.waiter = std::make_unique<NotingWaiter>(
           key_, actor.id, actor.mode, chance(2) ? Patience::starving : Patience::patient);
       ASSERT_FALSE(actor.waiter->locked_at_once());
@@ -964,7 +1277,7 @@ class RandomSteps {
       key_.stop_waking();
       give_up(actor);
     } else if (key_.lock_or_enqueue(*actor.waiter, true)) {
-      actor.doing = Doing::holding;
+      hold(actor);
     } else {
       actor.doing = Doing::queued;
       order_.push_front(&actor);
@@ -976,8 +1289,36 @@ class RandomSteps {
     leave(key_.unpin());
   }
 
+  void change_or_release(Actor& actor) {
+    if (chance(2)) return release(actor);
+    if (actor.mode == Mode::exclusive) return downgrade(actor);
+    if (chance(2)) {
+      key_.lock().lock_again();
+      ++actor.holds;
+    } else {
+      upgrade(actor);
+    }
+  }
+
+  void upgrade(Actor& actor) {
+    const bool alone = holds(Mode::shared) == 1;
+    ASSERT_EQ(key_.lock().try_upgrade(actor.id), alone);
+    if (alone) actor.mode = Mode::exclusive;
+  }
+
+  void downgrade(Actor& actor) {
+    has_value_ = chance(2);
+    actor.mode = Mode::shared;
+    if (key_.lock().try_downgrade(has_value_)) {
+      ASSERT_TRUE(order_.empty());
+      leave({});
+    } else {
+      leave(key_.downgrade(has_value_));
+    }
+  }
+
   void release(Actor& actor) {
-    actor.doing = Doing::nothing;
+    if (--actor.holds == 0) actor.doing = Doing::nothing;
     if (actor.mode == Mode::shared) {
       if (!key_.lock().try_release_shared()) return leave(key_.release_shared());
     } else {
@@ -997,7 +1338,11 @@ class RandomSteps {
       Actor& admitted = *order_.front();
       order_.pop_front();
       ++admitted.wakes;
-      admitted.doing = admitted.waiter->granted() ? Doing::holding : Doing::on_its_way;
+      if (admitted.waiter->granted()) {
+        hold(admitted);
+      } else {
+        admitted.doing = Doing::on_its_way;
+      }
     }
     for (const Actor* waiting : order_) {
       EXPECT_EQ(waiting->waiter->wakes(), waiting->wakes) << "one overtook another";
@@ -1006,16 +1351,15 @@ class RandomSteps {
 
   void check() {
     const State state = key_.state();
-    const auto holding = [](Mode mode) {
-      return [mode](const Actor& a) { return a.doing == Doing::holding && a.mode == mode; };
-    };
-    const std::size_t writers = count(holding(Mode::exclusive));
-    const std::size_t readers = count(holding(Mode::shared));
+    const std::size_t writers = holds(Mode::exclusive);
+    const std::size_t readers = holds(Mode::shared);
+    const std::size_t waiting = count(
+        [](const Actor& a) { return a.doing != Doing::nothing && a.doing != Doing::holding; });
     const bool on_its_way = count([](const Actor& a) { return a.doing == Doing::on_its_way; }) != 0;
     ASSERT_LE(writers + (readers != 0 ? 1 : 0), 1U);
     ASSERT_EQ(state.locked(), writers == 1);
     ASSERT_EQ(state.sharers(), readers);
-    ASSERT_EQ(state.pins(), count([](const Actor& a) { return a.doing != Doing::nothing; }));
+    ASSERT_EQ(state.pins(), writers + readers + waiting);
     ASSERT_EQ(state.has_waiters(), !order_.empty()) << "I7";
     ASSERT_EQ(is_waking(state), on_its_way) << "I9";
     ASSERT_EQ(state.evict_on_release(), set_aside_) << "I10";
@@ -1077,17 +1421,44 @@ TEST(KeyLockTest, ThreadsExcludeEachOtherAsTheirModesSay) {
         key.unpin();
         continue;
       }
-      const std::uint64_t before = written;
-      if (mode == Mode::exclusive) {
+      const auto write = [&] {
         EXPECT_TRUE(key.state().locked_by(owner.id));
-        written = before + 1;
+        ++written;
         writes.fetch_add(1, std::memory_order_relaxed);
-        if (!key.lock().try_release(true)) key.release(true);
-      } else {
+      };
+      const auto read = [&](std::uint64_t expected) {
         EXPECT_FALSE(key.state().locked());
         std::this_thread::yield();
-        EXPECT_EQ(written, before);
+        EXPECT_EQ(written, expected);
+      };
+      const auto release_shared = [&] {
         if (!key.lock().try_release_shared()) key.release_shared();
+      };
+      const bool changes = random() % 2 == 0;
+      const std::uint64_t before = written;
+      if (mode == Mode::exclusive) {
+        write();
+        if (changes) {
+          if (!key.lock().try_downgrade(true)) key.downgrade();
+          read(before + 1);
+          release_shared();
+        } else if (!key.lock().try_release(true)) {
+          key.release(true);
+        }
+      } else {
+        read(before);
+        if (changes) {
+          key.lock().lock_again();
+          release_shared();
+          read(before);
+        }
+        if (changes && key.lock().try_upgrade(owner.id)) {
+          EXPECT_EQ(written, before) << "somebody came in between";
+          write();
+          if (!key.lock().try_release(true)) key.release(true);
+        } else {
+          release_shared();
+        }
       }
     }
   });
