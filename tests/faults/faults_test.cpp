@@ -82,6 +82,11 @@ TYPED_TEST(FaultsTest, OperationsOfEntry) {
   this->expect_kinds(kinds, {Step::construct, Step::callback});
 }
 
+TYPED_TEST(FaultsTest, OperationsOfSharedEntry) {
+  const auto kinds = this->expect_no_harm(operations_of_shared_entry<TypeParam>());
+  this->expect_kinds(kinds, {Step::hash, Step::equal});
+}
+
 TYPED_TEST(FaultsTest, OperationsOfBatch) {
   const auto kinds = this->expect_no_harm(operations_of_batch<TypeParam>());
   this->expect_kinds(kinds, {Step::hash, Step::equal, Step::construct, Step::allocate,

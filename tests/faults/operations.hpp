@@ -1,12 +1,13 @@
 #pragma once
 
-// Every public operation of both maps, of Entry and of Batch, as tables for the fault driver.
+// Every public operation of both maps, of Entry, SharedEntry and Batch, as tables for the fault driver.
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -36,6 +37,7 @@ auto faulty_maker(World& world) {
 
 template <class World, class Q>
 void append_lookups(Operations<World>& all, const std::string& form) {
+  using Value = typename World::ValueType;
   using Given = std::remove_cvref_t<Q>;
   const auto add = [&](const char* name, void (*run)(World&, const Given&),
                        Leaves on_success = Leaves::old_value) {
@@ -50,6 +52,16 @@ void append_lookups(Operations<World>& all, const std::string& form) {
   add("get of ", [](World& world, const Given& key) { world.expect_old(world.map.get(key)); });
   add("contains of ", [](World& world, const Given& key) {
     EXPECT_EQ(world.map.contains(key), world.old_number().has_value());
+  });
+  // What it returns is copied while the key is held.
+  add("read of ", [](World& world, const Given& key) {
+    world.expect_old(world.map.read(key, [](const Value& value) -> const Value& {
+      FaultInjector::step(Step::callback);
+      return value;
+    }));
+  });
+  add("find_shared_entry of ", [](World& world, const Given& key) {
+    EXPECT_EQ(world.map.find_shared_entry(key).has_value(), world.old_number().has_value());
   });
   add(
       "remove of ", [](World& world, const Given& key) { world.expect_old(world.map.remove(key)); },
@@ -112,6 +124,32 @@ void append_storing(Operations<World>& all, const std::string& form) {
         world.arm();
         EXPECT_TRUE(
             world.map.try_entry_until(std::forward<Q>(key), steady_clock::now() + hours(1)));
+      },
+      {});
+  add("shared_entry of ",
+      [](World& world, Given& key) {
+        world.arm();
+        const auto entry = world.map.shared_entry(std::forward<Q>(key));
+        EXPECT_EQ(entry.has_value(), world.old_number().has_value());
+      },
+      {});
+  add("try_shared_entry of ",
+      [](World& world, Given& key) {
+        world.arm();
+        EXPECT_TRUE(world.map.try_shared_entry(std::forward<Q>(key)));
+      },
+      {.waits = false});
+  add("try_shared_entry_for of ",
+      [](World& world, Given& key) {
+        world.arm();
+        EXPECT_TRUE(world.map.try_shared_entry_for(std::forward<Q>(key), hours(1)));
+      },
+      {});
+  add("try_shared_entry_until of ",
+      [](World& world, Given& key) {
+        world.arm();
+        EXPECT_TRUE(
+            world.map.try_shared_entry_until(std::forward<Q>(key), steady_clock::now() + hours(1)));
       },
       {});
   add("get_or_insert_with of ",
@@ -216,6 +254,46 @@ Operations<World> operations_of_entry() {
   return all;
 }
 
+// -- SharedEntry ----------------------------------------------------------------------------------
+
+template <class World>
+Operations<World> operations_of_shared_entry() {
+  using Value = typename World::ValueType;
+  using Entry = typename World::Map::SharedEntry;
+  Operations<World> all;
+  // The fault comes while the key is held.
+  const auto add = [&](const char* name, void (*run)(World&, Entry, Value&),
+                       Operation<World> traits) {
+    traits.name = std::string("SharedEntry::") + name;
+    traits.run = [run](World& world) {
+      Value value(new_number);
+      auto entry = world.map.shared_entry(world.target);
+      world.arm();
+      run(world, std::move(entry), value);
+    };
+    all.push_back(std::move(traits));
+  };
+  add("value_or",
+      [](World& world, Entry entry, Value& value) {
+        EXPECT_EQ(entry.value_or(std::move(value)).number(), world.first_number());
+      },
+      {});
+  add("key, to get it again",
+      [](World& world, Entry entry, Value&) { world.expect_old(world.map.get(entry.key())); }, {});
+  add("try_upgrade, to insert",
+      [](World& world, Entry entry, Value& value) {
+        world.expect_old(std::move(entry).try_upgrade().value().insert(std::move(value)));
+      },
+      {.on_success = Leaves::new_value, .restores = true});
+  add("try_upgrade and downgrade",
+      [](World& world, Entry entry, Value& value) {
+        entry = std::move(entry).try_upgrade().value().downgrade();
+        EXPECT_EQ(entry.value_or(std::move(value)).number(), world.first_number());
+      },
+      {});
+  return all;
+}
+
 // -- Batch ----------------------------------------------------------------------------------------
 
 // Numbers that make a key each, in a range whose every step may throw.
@@ -281,6 +359,16 @@ Operations<World> operations_of_batch() {
                      world.arm();
                      EXPECT_TRUE(world.map.try_batch_lock(range, Less{}));
                    }});
+    all.push_back({"shared_batch_lock of " + name, [make_range](World& world) {
+                     const auto range = make_range(numbers_of_batch(world));
+                     world.arm();
+                     EXPECT_EQ(world.map.shared_batch_lock(range, Less{}).size(), 5U);
+                   }});
+    all.push_back({"try_shared_batch_lock of " + name, [make_range](World& world) {
+                     const auto range = make_range(numbers_of_batch(world));
+                     world.arm();
+                     EXPECT_TRUE(world.map.try_shared_batch_lock(range, Less{}));
+                   }});
   };
   add_range("numbers", [](std::vector<int> numbers) { return numbers; });
   add_range("keys", [](const std::vector<int>& numbers) {
@@ -298,6 +386,14 @@ Operations<World> operations_of_batch() {
                    const Key other(900);
                    world.arm();
                    EXPECT_TRUE(world.map.try_batch_lock({other, key, other}, Less{}));
+                 }});
+  // More than an owner can note without memory; it makes do.
+  all.push_back({"shared_batch_lock of many", [](World& world) {
+                   std::vector<int> numbers(8);
+                   std::iota(numbers.begin(), numbers.end(), 900);
+                   numbers.push_back(world.target);
+                   world.arm();
+                   EXPECT_EQ(world.map.shared_batch_lock(numbers, Less{}).size(), 9U);
                  }});
   // The fault comes while the keys are held.
   const auto add_member = [&](const char* name, void (*run)(Batch&, const Key&)) {

@@ -7,6 +7,7 @@
 #include "map_operations.hpp"
 #include "require.hpp"
 #include "session.hpp"
+#include "shared_operations.hpp"
 #include "types.hpp"
 
 namespace lockmap::fuzz {
@@ -19,7 +20,10 @@ void run_one_of(S& s, const Operations& operations) {
 
 template <class S>
 void step(S& s) {
-  switch (s.bytes.below(8)) {
+  // The highest bytes, so that most of the inputs that are older mean what they did.
+  const int choice = s.bytes.below(256);
+  if (choice >= 224) return run_one_of(s, shared_operations<S>);
+  switch (choice % 8) {
     case 0:
     case 1:
     case 2:
@@ -38,8 +42,10 @@ void step(S& s) {
 // Releases everything; then the order shows when the keys are popped.
 template <class S>
 void finish(S& s) {
-  while (!s.guards.empty()) release_guard(s);
-  while (!s.batches.empty()) release_batch(s);
+  while (!s.holds.guards.empty()) release_guard(s);
+  while (!s.holds.batches.empty()) release_batch(s);
+  while (!s.shared_holds.guards.empty()) release_guard<S, Mode::shared>(s);
+  while (!s.shared_holds.batches.empty()) release_batch<S, Mode::shared>(s);
   s.compare_all();
   if (!s.drains()) return;
   while (s.model.size() != 0) pop_lru(s);

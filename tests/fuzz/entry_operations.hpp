@@ -14,39 +14,62 @@ namespace lockmap::fuzz {
 
 inline constexpr std::size_t max_guards = 6;
 
-template <class S>
+template <class S, Mode mode = Mode::exclusive>
 void lock_entry(S& s) {
+  auto& guards = s.template holds_of<mode>().guards;
   const int key = s.pick_key();
-  const auto call = [&] { return s.map.entry(S::Types::key(key)); };
-  if (s.model.held(key)) return S::require_deadlock(call);
-  if (s.guards.size() == max_guards) return;
-  s.model.acquire(key, Use::touch);
-  s.with_nested_listener([&] { s.guards.push_back({key, call()}); });
+  const auto call = [&] {
+    if constexpr (mode == Mode::exclusive) {
+      return s.map.entry(S::Types::key(key));
+    } else {
+      return s.map.shared_entry(S::Types::key(key));
+    }
+  };
+  if (s.model.denies(key, mode)) return S::require_deadlock(call);
+  if (guards.size() == max_guards) return;
+  s.model.acquire(key, Use::touch, mode);
+  s.with_nested_listener([&] { guards.push_back({key, call()}); });
+}
+
+// Calls one of the three with one of several limits.
+template <class Try, class TryFor, class TryUntil>
+auto try_in_a_way(int way, const Try& try_now, const TryFor& try_for, const TryUntil& try_until) {
+  switch (way) {
+    case 0:
+      return try_now();
+    case 1:
+      return try_for(std::chrono::seconds(0));
+    case 2:
+      return try_until(std::chrono::steady_clock::time_point());
+    case 3:
+      return try_for(std::chrono::nanoseconds(1));
+    default:
+      return try_for(std::chrono::hours::max());
+  }
 }
 
 // Of a held key, what does not wait says that it is held, what would wait for ever gives the error,
 // and a limit of a nanosecond may do either.
-template <class S>
+template <class S, Mode mode = Mode::exclusive>
 void try_lock_entry(S& s) {
-  using std::chrono::steady_clock;
+  auto& guards = s.template holds_of<mode>().guards;
   const int key = s.pick_key();
   const auto name = S::Types::lookup(key);
   const int way = s.bytes.below(5);
-  const auto call = [&]() -> std::optional<typename S::Entry> {
-    switch (way) {
-      case 0:
-        return s.map.try_entry(name);
-      case 1:
-        return s.map.try_entry_for(name, std::chrono::seconds(0));
-      case 2:
-        return s.map.try_entry_until(name, steady_clock::time_point());
-      case 3:
-        return s.map.try_entry_for(name, std::chrono::nanoseconds(1));
-      default:
-        return s.map.try_entry_for(name, std::chrono::hours::max());
+  const auto call = [&] {
+    if constexpr (mode == Mode::exclusive) {
+      return try_in_a_way(
+          way, [&] { return s.map.try_entry(name); },
+          [&](auto limit) { return s.map.try_entry_for(name, limit); },
+          [&](auto time) { return s.map.try_entry_until(name, time); });
+    } else {
+      return try_in_a_way(
+          way, [&] { return s.map.try_shared_entry(name); },
+          [&](auto limit) { return s.map.try_shared_entry_for(name, limit); },
+          [&](auto time) { return s.map.try_shared_entry_until(name, time); });
     }
   };
-  if (s.model.held(key)) {
+  if (s.model.denies(key, mode)) {
     try {
       require(!call().has_value(), "a held key was locked");
       require(way != 4, "an endless wait came to nothing");
@@ -56,31 +79,33 @@ void try_lock_entry(S& s) {
     }
     return;
   }
-  if (s.guards.size() == max_guards) return;
-  s.model.acquire(key, Use::touch);
+  if (guards.size() == max_guards) return;
+  s.model.acquire(key, Use::touch, mode);
   auto entry = call();
   require(entry.has_value(), "a free key was not locked");
-  s.guards.push_back({key, *std::move(entry)});
+  guards.push_back({key, *std::move(entry)});
 }
 
-template <class S>
+template <class S, Mode mode = Mode::exclusive>
 void release_guard(S& s) {
-  if (s.guards.empty()) return;
-  const auto guard = s.guards.begin() + static_cast<std::ptrdiff_t>(s.pick_index(s.guards));
+  auto& guards = s.template holds_of<mode>().guards;
+  if (guards.empty()) return;
+  const auto guard = guards.begin() + static_cast<std::ptrdiff_t>(s.pick_index(guards));
   s.model.release(guard->key);
   s.with_nested_listener([&] { guard->entry.unlock(); });
-  s.guards.erase(guard);
+  guards.erase(guard);
 }
 
-template <class S>
+template <class S, Mode mode = Mode::exclusive>
 void assign_guard(S& s) {
-  if (s.guards.empty()) return;
-  auto& to = s.guards[s.pick_index(s.guards)];
-  auto& from = s.guards[s.pick_index(s.guards)];
+  auto& guards = s.template holds_of<mode>().guards;
+  if (guards.empty()) return;
+  auto& to = guards[s.pick_index(guards)];
+  auto& from = guards[s.pick_index(guards)];
   if (&to != &from) s.model.release(to.key);
   to.entry = std::move(from.entry);
   to.key = from.key;
-  if (&to != &from) s.guards.erase(s.guards.begin() + (&from - s.guards.data()));
+  if (&to != &from) guards.erase(guards.begin() + (&from - guards.data()));
 }
 
 // Calls `operation(entry, key)` with one of the entries that are held, and looks at it afterwards.
@@ -89,7 +114,7 @@ void with_entry(S& s, F operation) {
   const auto held = s.pick_entry();
   if (!held.has_value()) return;
   operation(*held->entry, held->key);
-  S::require_entry(*held, s.model.value(held->key));
+  S::require_entry(held->key, *held->entry, s.model.value(held->key));
 }
 
 template <class S>

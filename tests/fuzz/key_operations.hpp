@@ -14,7 +14,7 @@ template <class S>
 void get(S& s) {
   const int key = s.pick_key();
   const auto call = [&] { return s.map.get(S::Types::lookup(key)); };
-  if (s.model.held(key)) return S::require_deadlock(call);
+  if (s.model.denies(key, Mode::shared)) return S::require_deadlock(call);
   const auto expected = s.model.lookup(key);
   S::require_same(call(), expected);
 }
@@ -23,7 +23,7 @@ template <class S>
 void contains(S& s) {
   const int key = s.pick_key();
   const auto call = [&] { return s.map.contains(S::Types::lookup(key)); };
-  if (s.model.held(key)) return S::require_deadlock(call);
+  if (s.model.denies(key, Mode::shared)) return S::require_deadlock(call);
   const bool expected = s.model.lookup(key).has_value();
   require(call() == expected, "contains()");
 }
@@ -32,7 +32,7 @@ template <class S>
 void peek(S& s) {
   const int key = s.pick_key();
   const auto call = [&] { return s.quiet_get(key); };
-  if (s.model.held(key)) return S::require_deadlock(call);
+  if (s.model.denies(key, Mode::shared)) return S::require_deadlock(call);
   if constexpr (S::lru) S::require_same(call(), s.model.value(key));
 }
 
@@ -69,11 +69,14 @@ template <class S>
 void get_or_insert_with(S& s) {
   const int key = s.pick_key();
   const auto not_called = []() -> typename S::Value { fail("a value is made, but there is one"); };
-  if (s.model.held(key)) {
+  const auto expected = s.model.value(key);
+  if (s.model.denies(key, expected.has_value() ? Mode::shared : Mode::exclusive)) {
+    // Held shared, it is looked up before it is found to have no value.
+    if (!s.model.denies(key, Mode::shared)) s.model.lookup(key);
     return S::require_deadlock(
         [&] { return s.map.get_or_insert_with(S::Types::key(key), not_called); });
   }
-  if (const auto expected = s.model.value(key)) {
+  if (expected.has_value()) {
     s.model.lookup(key);
     return S::require_same(s.map.get_or_insert_with(S::Types::key(key), not_called), expected);
   }

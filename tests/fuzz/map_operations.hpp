@@ -15,15 +15,15 @@ namespace lockmap::fuzz {
 
 // Runs `walk(on_visit)`, which calls `on_visit(key, value)` for each key that it comes to. `change`
 // is what the walk's own callback does to the reference, while the key is held.
-template <class S, class Walk, class Change>
+template <Mode mode, class S, class Walk, class Change>
 void visit_all(S& s, Walk walk, Change change) {
   const int begin = s.model.now();
-  const bool meets_held_key = s.model.any_held();
+  const bool meets_held_key = s.model.denies_any(mode);
   const int throws_at = s.bytes.one_in(4) ? s.bytes.below(4) : -1;
   std::unordered_map<int, int> visits;
   const auto on_visit = [&](const auto& key, auto& value) {
     const int number = S::Types::number_of_key(key);
-    s.model.acquire(number, Use::quiet);
+    s.model.acquire(number, Use::quiet, mode);
     require(number_of(value) == s.model.value(number), "a walk shows another value");
     const bool throws = static_cast<int>(visits.size()) == throws_at;
     ++visits[number];
@@ -49,7 +49,7 @@ void visit_all(S& s, Walk walk, Change change) {
 
 template <class S>
 void for_each(S& s) {
-  visit_all(
+  visit_all<Mode::shared>(
       s, [&s](auto& on_visit) { std::as_const(s.map).for_each(on_visit); },
       [](int /*key*/, const auto& /*value*/) { return true; });
 }
@@ -76,12 +76,12 @@ void retain(S& s) {
     const std::size_t counted = s.map.retain(on_visit);
     require(counted == dropped, "retain() counts");
   };
-  visit_all(s, walk, change);
+  visit_all<Mode::exclusive>(s, walk, change);
 }
 
 template <class S>
 void clear(S& s) {
-  const bool meets_held_key = s.model.any_held();
+  const bool meets_held_key = s.model.denies_any(Mode::exclusive);
   if (meets_held_key) {
     S::require_deadlock([&s] { s.map.clear(); });
   } else {

@@ -19,6 +19,7 @@
 namespace lockmap::fuzz {
 
 enum class Use { quiet, touch, lookup };
+using detail::Mode;
 
 class Model {
  public:
@@ -47,10 +48,21 @@ class Model {
   }
   [[nodiscard]] bool held(int key) const {
     const auto slot = slots_.find(key);
-    return slot != slots_.end() && slot->second.held;
+    return slot != slots_.end() && slot->second.held();
   }
-  [[nodiscard]] bool any_held() const {
-    return std::any_of(slots_.begin(), slots_.end(), [](auto& slot) { return slot.second.held; });
+  // How often it is held shared.
+  [[nodiscard]] int sharers(int key) const {
+    const auto slot = slots_.find(key);
+    return slot != slots_.end() ? slot->second.sharers : 0;
+  }
+  // Whether what the thread holds itself keeps it from a hold of the mode.
+  [[nodiscard]] bool denies(int key, Mode mode) const {
+    const auto slot = slots_.find(key);
+    return slot != slots_.end() && slot->second.denies(mode);
+  }
+  [[nodiscard]] bool denies_any(Mode mode) const {
+    return std::any_of(slots_.begin(), slots_.end(),
+                       [mode](auto& slot) { return slot.second.denies(mode); });
   }
   [[nodiscard]] std::size_t size() const {
     return static_cast<std::size_t>(std::count_if(
@@ -78,23 +90,38 @@ class Model {
 
   // -- One key -----------------------------------------------------------------------------------
 
-  // Precondition: the key is free.
-  void acquire(int key, Use use) {
+  // Precondition: no hold of the key denies this one.
+  void acquire(int key, Use use, Mode mode = Mode::exclusive) {
     const auto [place, made] = slots_.try_emplace(key);
     Slot& slot = place->second;
     std::list<int>& order = shard_of(key).order;
-    require(!slot.held, "the reference locks a key twice");
-    slot.held = true;
+    require(!slot.denies(mode), "the reference locks a key twice");
+    if (mode == Mode::exclusive) {
+      slot.locked = true;
+    } else {
+      ++slot.sharers;
+    }
     if (made) slot.place = order.insert(order.end(), key);
-    if (use != Use::quiet) order.splice(order.end(), order, slot.place);
     if (use == Use::lookup) ++(slot.value.has_value() ? stats_.hits : stats_.misses);
+    if (use != Use::quiet && slot.evicts_on_release) {
+      // Back in the order, it may have to be set aside again, or another key in its place.
+      slot.evicts_on_release = false;
+      order.splice(order.end(), shard_of(key).set_aside, slot.place);
+      shrink(shard_of(key), std::nullopt);
+    } else if (use != Use::quiet) {
+      order.splice(order.end(), order, slot.place);
+    }
     if (made) shrink(shard_of(key), key);
   }
 
   // `keep`: the key was locked to store a value, which is not to be evicted at once.
   void release(int key, bool keep = false) {
     Slot& slot = slots_.at(key);
-    slot.held = false;
+    if (slot.locked) {
+      slot.locked = false;
+    } else if (--slot.sharers != 0) {
+      return;
+    }
     const bool evicts = slot.evicts_on_release;
     if (!slot.value.has_value()) {
       erase(key);
@@ -104,6 +131,15 @@ class Model {
       shard.order.splice(shard.order.begin(), shard.set_aside, slot.place);
     }
     if (evicts) shrink(shard_of(key), keep ? std::optional(key) : std::nullopt);
+  }
+
+  void downgrade(int key) {
+    slots_.at(key).locked = false;
+    slots_.at(key).sharers = 1;
+  }
+  void upgrade(int key) {
+    slots_.at(key).sharers = 0;
+    slots_.at(key).locked = true;
   }
 
   // The previous value. Precondition, as of `take`: the key is held.
@@ -122,7 +158,7 @@ class Model {
       ++stats_.misses;
       return std::nullopt;
     }
-    acquire(key, Use::lookup);
+    acquire(key, Use::lookup, Mode::shared);
     release(key);
     return value(key);
   }
@@ -179,9 +215,13 @@ class Model {
 
  private:
   struct Slot {
+    [[nodiscard]] bool held() const { return locked || sharers != 0; }
+    [[nodiscard]] bool denies(Mode mode) const { return mode == Mode::exclusive ? held() : locked; }
+
     std::optional<int> value;
     int since = 0;
-    bool held = false;
+    bool locked = false;  // held exclusively
+    int sharers = 0;
     bool evicts_on_release = false;  // eviction met it while it was held
     std::list<int>::iterator place;
   };
@@ -213,7 +253,7 @@ class Model {
     for (auto next = shard.order.begin(); excess != 0 && next != shard.order.end();) {
       const int key = *next++;
       Slot& slot = slots_.at(key);
-      if (slot.held && !(storing_ && key == keep)) {
+      if (slot.held() && !(storing_ && key == keep)) {
         set_aside(shard, slot);
       } else if (key != keep) {
         if (has_listener_) evicted_.emplace_back(key, slot.value.value());

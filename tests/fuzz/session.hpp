@@ -31,21 +31,28 @@ class Session {
   using Map = std::conditional_t<lru_, LruLockMap<Key, Value, Hash, default_equal<Key>>,
                                  LockMap<Key, Value, Hash, default_equal<Key>>>;
   using Entry = typename Map::Entry;
-  using Batch = typename Map::Batch;
+  using SharedEntry = typename Map::SharedEntry;
   static constexpr bool lru = lru_;
 
+  template <class E>
   struct Guard {
     int key;
-    Entry entry;
+    E entry;
   };
   // `keys` is what each entry holds; nothing once it was moved from or unlocked.
+  template <class B>
   struct HeldBatch {
     std::vector<std::optional<int>> keys;
-    Batch batch;
+    B batch;
   };
   struct EntryRef {
     int key;
     Entry* entry;
+  };
+  template <class E, class B>
+  struct Holds {
+    std::vector<Guard<E>> guards;
+    std::vector<HeldBatch<B>> batches;
   };
 
   explicit Session(Bytes& input)
@@ -72,8 +79,8 @@ class Session {
 
   std::optional<EntryRef> pick_entry() {
     std::vector<EntryRef> all;
-    for (Guard& guard : guards) all.push_back({guard.key, &guard.entry});
-    for (HeldBatch& held : batches) {
+    for (auto& guard : holds.guards) all.push_back({guard.key, &guard.entry});
+    for (auto& held : holds.batches) {
       for (std::size_t i = 0; i < held.keys.size(); ++i) {
         if (held.keys[i].has_value()) all.push_back({*held.keys[i], &held.batch[i]});
       }
@@ -121,10 +128,11 @@ class Session {
     fail("no error where the calling thread holds the key");
   }
 
-  static void require_entry(const EntryRef& held, const std::optional<int>& expected) {
-    Entry& entry = *held.entry;
-    const Entry& constant = entry;
-    require(Types::number_of_key(constant.key()) == held.key, "an entry of another key");
+  // Of either kind.
+  template <class E>
+  static void require_entry(int key, E& entry, const std::optional<int>& expected) {
+    const E& constant = entry;
+    require(Types::number_of_key(constant.key()) == key, "an entry of another key");
     require(constant.has_value() == expected.has_value(), "an entry's has_value()");
     require((entry.get() != nullptr) == expected.has_value(), "an entry's get()");
     require(constant.get() == entry.get(), "an entry's get() const");
@@ -163,20 +171,34 @@ class Session {
       require(stats.insertions == expected.insertions, "stats().insertions");
       require(stats.evictions == expected.evictions, "stats().evictions");
       require(map.max_size() == model.max_size(), "max_size()");
-      require(max_evict_is_set_ || model.any_held() || map.size() <= map.max_size(),
-              "over the bound, and no key is held");
+      require(
+          max_evict_is_set_ || model.denies_any(Mode::exclusive) || map.size() <= map.max_size(),
+          "over the bound, and no key is held");
     }
   }
 
   void compare_all() {
     compare_counts();
     for (int key = 0; key < key_count_; ++key) {
-      if (!model.held(key)) require_same(quiet_get(key), model.value(key));
+      if (!model.denies(key, Mode::shared)) require_same(quiet_get(key), model.value(key));
     }
-    for (Guard& guard : guards) require_entry({guard.key, &guard.entry}, model.value(guard.key));
+    const auto require_guards = [this](auto& guards) {
+      for (auto& [key, entry] : guards) require_entry(key, entry, model.value(key));
+    };
+    require_guards(holds.guards);
+    require_guards(shared_holds.guards);
     require(detail::TestAccess::node_count(map) == model.key_count(), "keys without use");
     if constexpr (lru) compare_order();
     detail::TestAccess::check_invariants(map);
+  }
+
+  template <Mode mode>
+  auto& holds_of() {
+    if constexpr (mode == Mode::exclusive) {
+      return holds;
+    } else {
+      return shared_holds;
+    }
   }
 
   void max_evict_was_set() { max_evict_is_set_ = true; }
@@ -257,8 +279,8 @@ class Session {
   Map map;
   Model model;
   // They die before the map.
-  std::vector<Guard> guards;
-  std::vector<HeldBatch> batches;
+  Holds<Entry, typename Map::Batch> holds;
+  Holds<SharedEntry, typename Map::SharedBatch> shared_holds;
   void (*nested_operation)(Session&) = nullptr;
 };
 

@@ -63,6 +63,10 @@ TEST(BrokenMapTest, Refusals) {
   expect_found_with_one_key<Refusals>();
 }
 
+TEST(BrokenMapTest, LooseSharing) {
+  expect_found_with_one_key<LooseSharing>();
+}
+
 TEST(BrokenMapTest, LooseBatches) {
   LooseBatches map(Options{.shard_count = 1});
   const MapSpecification specification;

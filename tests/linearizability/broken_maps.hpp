@@ -156,6 +156,35 @@ class Refusals : public NumberMap {
   std::atomic<int> calls_ = 0;
 };
 
+// A shared guard keeps no writer out: it looks anew each time.
+class LooseSharing : public NumberMap {
+ public:
+  class SharedEntry {
+   public:
+    SharedEntry(LooseSharing& map, int key) : map_(&map), key_(key) {}
+
+    bool has_value() const { return map_->contains(key_); }
+    std::uint64_t value_or(std::uint64_t number) const { return map_->get(key_).value_or(number); }
+    std::optional<Entry> try_upgrade() && { return map_->try_entry(key_); }
+
+   private:
+    LooseSharing* map_;
+    int key_;
+  };
+
+  using NumberMap::NumberMap;
+
+  SharedEntry shared_entry(int key) { return {*this, key}; }
+  std::optional<SharedEntry> try_shared_entry(int key) { return shared_entry(key); }
+  template <class Limit>
+  std::optional<SharedEntry> try_shared_entry_for(int key, Limit /*limit*/) {
+    return shared_entry(key);
+  }
+  std::optional<SharedEntry> find_shared_entry(int key) {
+    return contains(key) ? std::optional(shared_entry(key)) : std::nullopt;
+  }
+};
+
 // A batch holds nothing.
 class LooseBatches : public NumberMap {
  public:

@@ -59,6 +59,28 @@ Operation in_guard(int guard, Operation operation) {
   operation.guard_before = operation.guard_after = guard;
   return operation;
 }
+Operation shared_entry() {
+  return {.name = "shared_entry", .shares_after = true};
+}
+Operation unlock_shared() {
+  return {.name = "unlock", .shares_before = true};
+}
+Operation in_shared_guard(Operation operation) {
+  operation.shares_before = operation.shares_after = true;
+  return operation;
+}
+Operation downgrade(int guard) {
+  return {.name = "downgrade", .guard_before = guard, .shares_after = true};
+}
+Operation upgrade(int guard) {
+  return {.name = "try_upgrade", .guard_after = guard, .shares_before = true};
+}
+Operation not_shared() {
+  return {.name = "try_shared_entry", .step = Step::not_shared};
+}
+Operation not_upgraded() {
+  return in_shared_guard({.name = "try_upgrade", .step = Step::not_upgraded});
+}
 Operation refused() {
   return {.name = "try_entry", .step = Step::refused};
 }
@@ -192,6 +214,57 @@ TEST(CheckerTest, GuardsAreGivenBackByTheirHolder) {
   expect_wrong(judge({at(1, 2, 0, entry(7)), at(3, 4, 0, in_guard(8, get(1)))}));
 }
 
+TEST(CheckerTest, SharersKeepWritersOut) {
+  const auto with = [](const Operation& operation) {
+    return judge({at(1, 2, 0, shared_entry()), at(3, 4, 1, shared_entry()),
+                  at(5, 6, 0, in_shared_guard(get(1))), at(7, 8, 1, unlock_shared()), operation,
+                  at(11, 12, 0, in_shared_guard(get(1))), at(14, 15, 0, unlock_shared())});
+  };
+  expect_right(with(at(9, 10, 2, get(1))));
+  expect_right(with(at(9, 10, 2, get_or_insert(10, 1))));
+  expect_wrong(with(at(9, 10, 2, insert(10, 1))));
+  expect_wrong(with(at(9, 10, 2, entry(7))));
+  expect_right(with(at(9, 16, 2, insert(10, 1))));
+  expect_wrong(judge({at(1, 2, 0, entry(7)), at(3, 4, 1, shared_entry())}));
+  expect_wrong(judge({at(1, 2, 0, in_shared_guard(get(1)))}));
+}
+
+// Nobody comes in between.
+TEST(CheckerTest, GuardsChangeTheirMode) {
+  const Operation both = at(5, 6, 1, shared_entry());
+  const Operation writes = at(5, 10, 1, insert(10, 1));
+  const auto from_exclusive = [](const Operation& operation) {
+    return judge({at(1, 2, 0, entry(7)), at(3, 4, 0, downgrade(7)), operation,
+                  at(8, 9, 0, in_shared_guard(get(1))), at(10, 11, 0, unlock_shared())});
+  };
+  expect_right(from_exclusive(both));
+  expect_right(from_exclusive(writes));
+  expect_wrong(from_exclusive(at(5, 7, 1, insert(10, 1))));
+  const auto from_shared = [](const Operation& operation) {
+    return judge({at(1, 2, 0, shared_entry()), at(3, 4, 0, upgrade(7)), operation,
+                  at(8, 9, 0, in_guard(7, insert(11, 1))), at(11, 12, 0, unlock(7))});
+  };
+  expect_wrong(from_shared(both));
+  expect_wrong(from_shared(writes));
+  expect_right(from_shared(at(5, 13, 1, insert(10, 11))));
+}
+
+TEST(CheckerTest, SharedRequestsAreDeniedForAReason) {
+  expect_right(judge({at(1, 2, 0, entry(7)), at(3, 4, 1, not_shared())}));
+  expect_wrong(judge({at(1, 2, 0, shared_entry()), at(3, 4, 1, not_shared())}));
+  expect_right(judge({at(1, 2, 0, shared_entry()), at(3, 4, 1, refused())}));
+  // A writer waits.
+  expect_right(judge({at(1, 2, 0, shared_entry()), at(3, 10, 2, insert(10, 1)),
+                      at(4, 5, 1, not_shared()), at(6, 7, 0, unlock_shared())}));
+  expect_wrong(judge({at(1, 2, 0, shared_entry()), at(3, 4, 0, not_upgraded())}));
+  expect_right(judge({at(1, 2, 0, shared_entry()), at(3, 4, 1, shared_entry()),
+                      at(5, 6, 0, not_upgraded()), at(7, 8, 1, not_upgraded())}));
+  expect_wrong(
+      judge({at(1, 2, 0, shared_entry()), at(3, 4, 1, shared_entry()), at(5, 6, 0, upgrade(7))}));
+  expect_right(
+      judge({at(1, 2, 0, shared_entry()), at(3, 6, 1, get(1)), at(4, 5, 0, not_upgraded())}));
+}
+
 TEST(CheckerTest, RefusalNeedsAHolder) {
   expect_wrong(judge({at(1, 2, 0, refused())}));
   expect_right(judge({at(1, 2, 0, entry(7)), at(3, 4, 1, refused()), at(5, 6, 0, unlock(7))}));
@@ -230,6 +303,15 @@ TEST(CheckerTest, BatchesAreOneOperation) {
                              at(4, 5, 1, with_key(1, get(1)))}));
 }
 
+TEST(CheckerTest, SharedBatchesSeeOneMoment) {
+  Operation look = swap(1, 2);
+  look.step = Step::read_both;
+  expect_right(judge_as_one({at(1, 2, 0, look), at(3, 4, 1, swap(1, 2))}));
+  expect_wrong(judge_as_one({at(1, 2, 0, swap(1, 2)), at(3, 4, 1, look)}));
+  look.other_result = 1;
+  expect_wrong(judge_as_one({at(1, 4, 0, swap(1, 2)), at(2, 3, 1, look)}));
+}
+
 TEST(CheckerTest, RefusalOfABatchNeedsAHolder) {
   Operation refusal = refused();
   refusal.other_key = 1;
@@ -254,6 +336,8 @@ TEST(CheckerTest, ValuesOfACacheDoNotVanishFromAGuard) {
   expect_right(judge_evicting({at(1, 2, 0, entry(7)), at(3, 4, 0, in_guard(7, contains(false)))}));
   expect_wrong(judge_evicting({at(1, 2, 0, entry(7)), at(3, 4, 0, in_guard(7, contains(true))),
                                at(5, 6, 0, in_guard(7, contains(false)))}));
+  expect_wrong(judge_evicting(
+      {at(1, 2, 0, shared_entry()), at(3, 4, 0, in_shared_guard(get(1))), at(5, 6, 1, get(none))}));
 }
 
 TEST(CheckerTest, TheLeastRecentlyUsedKeyGoes) {

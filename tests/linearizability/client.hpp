@@ -60,6 +60,7 @@ class Client {
  public:
   using Value = typename Map::mapped_type;
   using Guard = decltype(std::declval<Map&>().entry(0));
+  using SharedGuard = decltype(std::declval<Map&>().shared_entry(0));
 
   Client(Map& map, Clock& clock, int keys, int thread, int threads, int seed)
       : map_(map),
@@ -139,6 +140,17 @@ class Client {
     record({.name = "peek", .step = Step::peek, .key = key},
            [&](Operation& done) { done.result = number_of(map_.peek(key)); });
   }
+  // Looks twice: nothing changes while it looks.
+  void read(int key) {
+    record({.name = "read", .step = Step::read, .key = key}, [&](Operation& done) {
+      const std::optional<int> number = map_.read(key, [](const Value& value) {
+        const int first = Numbered<Value>::number(value);
+        maybe_pause_long();
+        return Numbered<Value>::number(value) == first ? first : garbled;
+      });
+      done.result = number.value_or(none);
+    });
+  }
   void contains(int key) {
     record({.name = "contains", .step = Step::has, .key = key},
            [&](Operation& done) { done.result = map_.contains(key) ? 1 : 0; });
@@ -170,7 +182,7 @@ class Client {
   }
   void get_or_insert(int key, bool fails) {
     record({.name = fails ? "get_or_insert_with, throwing" : "get_or_insert_with",
-            .step = fails ? Step::read : Step::get_or_put,
+            .step = Step::get_or_put,
             .key = key,
             .argument = fails ? none : new_number()},
            [&](Operation& done) {
@@ -243,6 +255,7 @@ class Client {
       // A thread that holds nothing cannot close a cycle.
       operation.step = held_ == 0 ? Step::impossible : Step::refused;
       operation.guard_after = operation.guard_before;
+      operation.shares_after = operation.shares_before;
     }
     operation.returned = clock_.now();
     log_.push_back(operation);
@@ -286,7 +299,7 @@ class Client {
   }
 
   void do_one(int key) {
-    const int choice = random_.below(13);
+    const int choice = random_.below(15);
     switch (choice) {
       case 0:
       case 1:
@@ -312,6 +325,10 @@ class Client {
       case 11:
         get_or_insert(key, choice == 11);
         break;
+      case 12:
+      case 13:
+        read(key);
+        break;
       default:
         if constexpr (requires { map_.peek(key); }) {
           peek(key);
@@ -325,6 +342,7 @@ class Client {
   // -- Guards ------------------------------------------------------------------------------------
 
   void do_guard() {
+    if (random_.below(3) == 0) return do_shared_guard();
     const int key = random_key();
     const int guard = new_number();
     std::optional<Guard> entry;
@@ -353,12 +371,112 @@ class Client {
     ++held_;
     use_guard(*entry, key, guard);
     maybe_pause_long();
+    if (random_.below(4) == 0) {
+      std::optional<decltype(std::move(*entry).downgrade())> shared;
+      record({.name = "downgrade", .key = key, .guard_before = guard, .shares_after = true},
+             [&](Operation& /*done*/) { shared.emplace(std::move(*entry).downgrade()); });
+      use_and_release(shared, key);
+    } else {
+      record({.name = "unlock", .key = key, .guard_before = guard},
+             [&](Operation& /*done*/) { entry.reset(); });
+    }
     --held_;
-    record({.name = "unlock", .key = key, .guard_before = guard},
-           [&](Operation& /*done*/) { entry.reset(); });
   }
 
-  static void move_to(std::optional<Guard>& entry, std::optional<Guard> other) {
+  void do_shared_guard() {
+    const int key = random_key();
+    std::optional<SharedGuard> entry;
+    const auto acquire = [&](const char* name, const auto& f) {
+      record({.name = name, .key = key, .shares_after = true}, [&](Operation& done) {
+        f();
+        if (entry.has_value()) return;
+        done.step = Step::not_shared;
+        done.shares_after = false;
+      });
+    };
+    switch (random_.below(5)) {
+      case 0:
+        acquire("try_shared_entry", [&] { move_to(entry, map_.try_shared_entry(key)); });
+        break;
+      case 1: {
+        const std::chrono::microseconds limit(random_.below(200));
+        acquire("try_shared_entry_for",
+                [&] { move_to(entry, map_.try_shared_entry_for(key, limit)); });
+        break;
+      }
+      case 2:
+        record({.name = "find_shared_entry", .step = Step::has, .key = key}, [&](Operation& done) {
+          move_to(entry, map_.find_shared_entry(key));
+          done.result = entry.has_value() ? 1 : 0;
+          done.shares_after = entry.has_value();
+        });
+        break;
+      default:
+        acquire("shared_entry", [&] { entry.emplace(map_.shared_entry(key)); });
+        break;
+    }
+    if (!entry.has_value()) return;
+    ++held_;
+    use_and_release(entry, key);
+    --held_;
+  }
+
+  // Of a shared guard, or of the exclusive one that it becomes.
+  template <class Shared>
+  void use_and_release(std::optional<Shared>& shared, int key) {
+    use_shared_guard(*shared, key);
+    maybe_pause_long();
+    if (random_.below(3) == 0) {
+      const int guard = new_number();
+      decltype(std::move(*shared).try_upgrade()) entry;
+      record({.name = "try_upgrade", .key = key, .guard_after = guard, .shares_before = true},
+             [&](Operation& done) {
+               move_to(entry, std::move(*shared).try_upgrade());
+               if (entry.has_value()) return;
+               done.step = Step::not_upgraded;
+               done.guard_after = 0;
+               done.shares_after = true;
+             });
+      if (entry.has_value()) {
+        use_guard(*entry, key, guard);
+        return record({.name = "unlock", .key = key, .guard_before = guard},
+                      [&](Operation& /*done*/) { entry.reset(); });
+      }
+      use_shared_guard(*shared, key);
+    }
+    record({.name = "unlock", .key = key, .shares_before = true},
+           [&](Operation& /*done*/) { shared.reset(); });
+  }
+
+  template <class Shared>
+  void use_shared_guard(const Shared& shared, int key) {
+    Operation operation{.key = key, .shares_before = true, .shares_after = true};
+    for (int steps = random_.below(4); steps > 0; --steps) {
+      switch (random_.below(4)) {
+        case 0:
+          operation.name = "has_value";
+          operation.step = Step::has;
+          record(operation, [&](Operation& done) { done.result = shared.has_value() ? 1 : 0; });
+          break;
+        case 1:
+        case 2:
+          operation.name = "value_or";
+          operation.step = Step::read;
+          record(operation, [&](Operation& done) {
+            if (shared.has_value()) {
+              done.result = Numbered<Value>::number(shared.value_or(value_of(garbled)));
+            }
+          });
+          break;
+        default:
+          do_something_else();
+          break;
+      }
+    }
+  }
+
+  template <class G>
+  static void move_to(std::optional<G>& entry, std::optional<G> other) {
     if (other.has_value()) entry.emplace(*std::move(other));
   }
 
@@ -403,14 +521,18 @@ class Client {
           });
           break;
         default:
-          // While the guard is held: another key or, to be refused, the same.
-          if (held_ < 2 && random_.below(3) == 0) {
-            do_guard();
-          } else {
-            do_one(random_key());
-          }
+          do_something_else();
           break;
       }
+    }
+  }
+
+  // While a guard is held: with another key or, to be refused perhaps, the same.
+  void do_something_else() {
+    if (held_ < 2 && random_.below(3) == 0) {
+      do_guard();
+    } else {
+      do_one(random_key());
     }
   }
 
@@ -462,6 +584,7 @@ class Client {
   void do_exchange() {
     const int key = random_key();
     const int other = (key + 1 + random_.below(keys_ - 1)) % keys_;
+    if (random_.below(3) == 0) return read_both(key, other);
     const bool tries = random_.below(3) == 0;
     const auto exchange = [&](Operation& done, auto& batch) {
       std::optional<Value> value = batch.at(key).remove();
@@ -484,6 +607,34 @@ class Client {
                exchange(done, *batch);
              } else {
                done.step = Step::refused;
+             }
+           });
+  }
+
+  // A shared batch that looks at two keys, as one operation.
+  void read_both(int key, int other) {
+    const bool tries = random_.below(3) == 0;
+    const auto look = [&](Operation& done, const auto& batch) {
+      const auto number_at = [&batch](int one) {
+        const auto& entry = batch.at(one);
+        return entry.has_value() ? Numbered<Value>::number(*entry) : none;
+      };
+      done.result = number_at(key);
+      maybe_pause_long();
+      done.other_result = number_at(other);
+      if (number_at(key) != done.result) done.result = garbled;
+    };
+    record({.name = tries ? "try_shared_batch_lock" : "shared_batch_lock",
+            .step = Step::read_both,
+            .key = key,
+            .other_key = other},
+           [&](Operation& done) {
+             if (!tries) {
+               look(done, map_.shared_batch_lock({key, other}));
+             } else if (auto batch = map_.try_shared_batch_lock({key, other})) {
+               look(done, *batch);
+             } else {
+               done.step = Step::not_shared;
              }
            });
   }

@@ -31,7 +31,10 @@ enum class Step {
   may_erase,      // removes the value or not, and does not say
   pop,            // as `take`, of the least recently used key, which is `key`, or no_key
   exchange,       // the values of two keys, which were `result` and `other_result`
+  read_both,      // the values of two keys, which are the same two
   refused,        // did nothing, because the key, or one of the two, was held
+  not_shared,     // did nothing, because the key, or one of the two, was held exclusively
+  not_upgraded,   // did nothing, because the key was held shared by somebody else as well
   may_hold,       // did nothing, but may have held the key for a while
   impossible,     // what must not happen at any time
 };
@@ -46,6 +49,9 @@ struct Operation {
   // The guard that holds the key just before the operation and just after it; 0 is none.
   int guard_before = 0;
   int guard_after = 0;
+  // The same for a shared guard; these have no names.
+  bool shares_before = false;
+  bool shares_after = false;
   int argument = none;
   int result = none;
   int other_result = none;
@@ -53,6 +59,10 @@ struct Operation {
   std::uint64_t called = 0;
   std::uint64_t returned = 0;
 
+  // Whether it has come to its key from outside of every guard.
+  [[nodiscard]] bool is_newcomer() const { return guard_before == 0 && !shares_before; }
+  // Whether it is over when it returns.
+  [[nodiscard]] bool is_alone() const { return is_newcomer() && guard_after == 0 && !shares_after; }
   [[nodiscard]] bool concerns(int a_key) const { return key == a_key || other_key == a_key; }
   [[nodiscard]] bool shares_a_key_with(const Operation& other) const {
     return (key != no_key && other.concerns(key)) ||
@@ -107,8 +117,14 @@ inline const char* name_of(Step step) {
       return "pop";
     case Step::exchange:
       return "exchange";
+    case Step::read_both:
+      return "read both";
     case Step::refused:
       return "REFUSED";
+    case Step::not_shared:
+      return "NOT SHARED";
+    case Step::not_upgraded:
+      return "NOT UPGRADED";
     case Step::may_hold:
       return "may hold";
     case Step::impossible:
@@ -129,15 +145,21 @@ inline std::string describe(const Operation& operation) {
     case Step::erase:
     case Step::may_erase:
     case Step::refused:
+    case Step::not_shared:
+    case Step::not_upgraded:
     case Step::may_hold:
     case Step::impossible:
       break;
     default:
       out << " -> " << operation.result;
   }
-  if (operation.step == Step::exchange) out << " and " << operation.other_result;
+  if (operation.step == Step::exchange || operation.step == Step::read_both)
+    out << " and " << operation.other_result;
   if (operation.guard_before != 0 || operation.guard_after != 0) {
     out << "  (guard " << operation.guard_before << " -> " << operation.guard_after << ")";
+  }
+  if (operation.shares_before || operation.shares_after) {
+    out << "  (shared " << operation.shares_before << " -> " << operation.shares_after << ")";
   }
   return out.str();
 }

@@ -43,14 +43,32 @@ inline bool apply(int& value, const Operation& operation) {
   }
 }
 
+// Whether what a step does to a key with this value takes an exclusive hold.
+inline bool writes(Step step, int value) {
+  switch (step) {
+    case Step::nothing:
+    case Step::read:
+    case Step::peek:
+    case Step::has:
+      return false;
+    case Step::get_or_put:
+      return value == none;
+    default:
+      return true;
+  }
+}
+
 struct KeyState {
   int value = none;
-  int guard = 0;  // the one that holds the key; 0 is none
+  int guard = 0;    // the one that holds the key exclusively; 0 is none
+  int sharers = 0;  // how many hold it shared
+
+  [[nodiscard]] bool held() const { return guard != 0 || sharers != 0; }
 
   friend bool operator==(const KeyState&, const KeyState&) = default;
   template <class H>
   friend H AbslHashValue(H state, const KeyState& key) {
-    return H::combine(std::move(state), key.value, key.guard);
+    return H::combine(std::move(state), key.value, key.guard, key.sharers);
   }
 };
 
@@ -73,28 +91,42 @@ class MapSpecification {
     KeyState& key = at(state, operation.key);
     switch (operation.step) {
       case Step::refused:
-        return (key.guard != 0 ||
-                (operation.other_key != no_key && at(state, operation.other_key).guard != 0)) &&
+        return any_of_its_keys(state, operation, [](auto& one) { return one.held(); }) && f(state);
+      case Step::not_shared:
+        return any_of_its_keys(state, operation, [](auto& one) { return one.guard != 0; }) &&
                f(state);
+      case Step::not_upgraded:
+        return key.sharers > 1 && f(state);
       case Step::may_erase:
         if (f(state)) return true;
-        if (key.guard != 0 || key.value == none) return false;
+        if (key.held() || key.value == none) return false;
         key.value = none;
         return f(state);
       case Step::exchange: {
         KeyState& other = at(state, operation.other_key);
-        if (key.guard != 0 || other.guard != 0) return false;
+        if (key.held() || other.held()) return false;
         if (key.value != operation.result || other.value != operation.other_result) return false;
         std::swap(key.value, other.value);
         return f(state);
       }
+      case Step::read_both: {
+        const KeyState& other = at(state, operation.other_key);
+        return key.guard == 0 && other.guard == 0 && key.value == operation.result &&
+               other.value == operation.other_result && f(state);
+      }
       default: {
-        if (key.guard != operation.guard_before) return false;
         const int value = key.value;
+        const int others = key.sharers - (operation.shares_before ? 1 : 0);
+        if (key.guard != operation.guard_before || others < 0) return false;
+        if (others != 0 && (operation.guard_after != 0 || writes(operation.step, value))) {
+          return false;
+        }
+        const bool was_held = key.held();
         key.guard = operation.guard_after;
+        key.sharers = others + (operation.shares_after ? 1 : 0);
         if (apply(key.value, operation) && f(state)) return true;
         // Before an operation is early enough to vanish: until then nobody looks.
-        if (!may_vanish_ || operation.guard_before != 0 || value == none) return false;
+        if (!may_vanish_ || was_held || value == none) return false;
         key.value = none;
         return apply(key.value, operation) && f(state);
       }
@@ -104,6 +136,11 @@ class MapSpecification {
  private:
   [[nodiscard]] static KeyState& at(State& state, int key) {
     return state.at(static_cast<std::size_t>(key));
+  }
+  template <class F>
+  [[nodiscard]] static bool any_of_its_keys(State& state, const Operation& operation, const F& f) {
+    return f(at(state, operation.key)) ||
+           (operation.other_key != no_key && f(at(state, operation.other_key)));
   }
 
   bool may_vanish_;

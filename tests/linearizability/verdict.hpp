@@ -18,36 +18,55 @@ namespace lockmap::test {
 // Operations that are no guards may hold the key for some of the time from call to return, and
 // others may be refused then. Where that matters the operation is split in two, as a guard is. An
 // operation that may hold the key more than once, or one key before the other, excuses all refusals
-// that it overlaps.
+// that it overlaps. So does, if a shared request is refused, or an upgrade, whatever comes to the
+// key meanwhile: it may wait for the key, or read it.
 inline std::vector<Operation> with_holds(const std::vector<Operation>& operations) {
-  const auto may_refuse = [](const Operation& holder, const Operation& operation) {
-    return operation.step == Step::refused && holder.thread != operation.thread &&
-           holder.step != Step::refused && holder.overlaps(operation) &&
-           holder.shares_a_key_with(operation);
+  const auto meets = [](const Operation& other, const Operation& operation) {
+    return other.thread != operation.thread && other.overlaps(operation) &&
+           other.shares_a_key_with(operation);
+  };
+  const auto did_nothing = [](const Operation& operation) {
+    return operation.step == Step::refused || operation.step == Step::not_shared ||
+           operation.step == Step::not_upgraded;
+  };
+  const auto has_many_holds = [](const Operation& operation) {
+    return operation.step == Step::exchange || operation.step == Step::read_both ||
+           operation.step == Step::get_or_put;
+  };
+  const auto may_refuse = [&](const Operation& holder, const Operation& operation) {
+    return operation.step == Step::refused && !did_nothing(holder) && meets(holder, operation);
+  };
+  const auto may_deny = [&](const Operation& other, const Operation& operation) {
+    return (operation.step == Step::not_shared || operation.step == Step::not_upgraded) &&
+           other.is_newcomer() && meets(other, operation);
   };
   std::vector<Operation> result;
   int guard = 0;
   for (const Operation& operation : operations) {
     if (operation.step == Step::may_hold) continue;
     const bool excused = std::any_of(operations.begin(), operations.end(), [&](const auto& other) {
-      return may_refuse(other, operation) &&
-             (other.step == Step::may_hold || other.step == Step::exchange);
+      return may_deny(other, operation) ||
+             (may_refuse(other, operation) &&
+              (other.step == Step::may_hold || has_many_holds(other)));
     });
     if (excused) continue;
     result.push_back(operation);
-    const bool is_alone = operation.guard_before == 0 && operation.guard_after == 0 &&
-                          operation.step != Step::refused && operation.step != Step::may_erase &&
-                          operation.step != Step::exchange;
+    const bool has_an_end = operation.is_alone() && !did_nothing(operation) &&
+                            operation.step != Step::may_erase && !has_many_holds(operation);
     const bool splits =
-        is_alone && std::any_of(operations.begin(), operations.end(),
-                                [&](const auto& other) { return may_refuse(operation, other); });
+        has_an_end && std::any_of(operations.begin(), operations.end(),
+                                  [&](const auto& other) { return may_refuse(operation, other); });
     if (!splits) continue;
-    result.back().guard_after = --guard;  // the guards of a history are positive
     Operation release = operation;
     release.name = "(its end)";
     release.step = Step::nothing;
     release.argument = none;
-    release.guard_before = guard;
+    if (writes(operation.step, none)) {
+      result.back().guard_after = --guard;  // the guards of a history are positive
+      release.guard_before = guard;
+    } else {
+      release.shares_before = result.back().shares_after = true;
+    }
     result.push_back(release);
   }
   return result;
