@@ -105,12 +105,13 @@ class State:
     def locked(self):
         return self.is_set("locked_bit")
 
-    def pins(self):
+    def waiting(self):
+        """How many owners want the key: each has a pin, and so has an exclusive hold."""
         below_owner = self.bits & ((1 << self.constant("owner_shift")) - 1)
-        return below_owner // self.constant("one_pin")
+        return below_owner // self.constant("one_pin") - (1 if self.locked() else 0)
 
     def in_table(self):
-        return self.has_value() or self.pins() != 0
+        return self.has_value() or self.bits >= self.constant("one_pin")
 
     def owner(self):
         """Who holds the key exclusively; 0 if nobody does."""
@@ -120,9 +121,6 @@ class State:
         """How many hold the key shared."""
         return 0 if self.locked() else self.bits >> self.constant("owner_shift")
 
-    def holds(self):
-        return 1 if self.locked() else self.sharers()
-
     def note(self):
         """What is to be said of the lock; empty if nobody wants the key."""
         notes = []
@@ -130,8 +128,8 @@ class State:
             notes.append(f"held by owner {self.owner()}")
         elif self.sharers() != 0:
             notes.append(f"shared by {self.sharers()}")
-        if self.pins() != self.holds():
-            notes.append(f"{self.pins() - self.holds()} waiting")
+        if self.waiting() != 0:
+            notes.append(f"{self.waiting()} waiting")
         return ", ".join(notes)
 
 

@@ -214,15 +214,24 @@ LOCKMAP_ALWAYS_INLINE void release(Shard& shard, Hold<Node> hold, bool has_value
   detail::release_slow(shard, node, has_value, eviction);
 }
 
+template <class Shard, class Node>
+LOCKMAP_NOINLINE void release_shared_slow(Shard& shard, Node& node) noexcept {
+  typename Shard::Section section(shard);
+  section.finish(node, shard.lock_of(node).release_shared(section), nullptr);
+}
+
 // Releases a key that is held shared.
 template <class Shard, class Node>
-void release_shared(Shard& shard, const Hold<Node>& hold) noexcept {
-  Node& node = *hold.node();
-  detail::count_release(shard, hold, Mode::shared);
-  KeyLock lock = shard.lock_of(node);
-  if (lock.try_release_shared()) return;
-  typename Shard::Section section(shard);
-  section.finish(node, lock.release_shared(section), nullptr);
+void release_shared(Shard& shard, Hold<Node> hold) noexcept {
+  Owner& mine = ThisModule::owner();
+  if (hold.belongs_to(mine)) [[likely]] {
+    detail::remove_hold(mine, hold.node()->state, Mode::shared);
+  } else {
+    detail::count_release(shard, hold, Mode::shared);
+  }
+  if (!shard.lock_of(*hold.node()).try_release_shared()) [[unlikely]] {
+    detail::release_shared_slow(shard, *hold.node());
+  }
 }
 
 // Makes an exclusive hold a shared one. `has_value` says whether the holder leaves a value there.

@@ -393,7 +393,10 @@ class KeyLock {
     const Waiter* next = &first;
     if (first.mode() == Mode::exclusive) {
       if (!left.free()) return admission;
-      admission.granted = first.is_starving(left.pins());
+      next = WaitQueues::after(first, first);
+      // Readers behind it are many turns that cost one: they are worth an early hand-over.
+      const bool before_readers = next != nullptr && next->mode() == Mode::shared;
+      admission.granted = first.is_starving(before_readers ? 0 : left.pins());
       admission.state = admission.granted ? left.lock(first.owner(), Mode::exclusive)
                                           : left.set(State::waking_bit);
       admission.waiters = 1;

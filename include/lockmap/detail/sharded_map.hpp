@@ -97,8 +97,7 @@ class ShardedMap {
     Shard& shard = shards_.of(hashed.hash);
     bool found = false;
     if (!look<Touch::lookup>(shard, hashed, [&found](const Node& /*node*/) { found = true; })) {
-      const auto entry = lock_existing<SharedEntry>(shard, hashed, Touch::lookup);
-      found = entry.has_value() && entry->has_value();
+      found = locked_contains(shard, hashed);
     }
     return found;
   }
@@ -716,11 +715,17 @@ class ShardedMap {
     return **entry;
   }
 
+  template <class T>
+  [[nodiscard]] LOCKMAP_NOINLINE static bool locked_contains(Shard& shard,
+                                                             const HashedKey<T>& key) {
+    const auto entry = lock_existing<SharedEntry>(shard, key, Touch::lookup);
+    return entry.has_value() && entry->has_value();
+  }
+
   // Locks a key if it has a node, waiting as long as it takes.
   template <class Guard, class T>
-  [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Guard> lock_existing(Shard& shard,
-                                                                           const HashedKey<T>& key,
-                                                                           Touch touch) {
+  [[nodiscard]] static std::optional<Guard> lock_existing(Shard& shard, const HashedKey<T>& key,
+                                                          Touch touch) {
     Section section(shard);
     Node* const node = section.find(key);
     if (node == nullptr) {

@@ -5,8 +5,9 @@
 //   bit   2      has_waiters       somebody is queued for this key (I7)
 //   bit   3      waking            a waiter that left the queue is on its way (I9)
 //   bit   4      evict_on_release  the key is set aside: its last release puts it back (I10)
-//   bits  5-23   pins              one for each hold, one for each owner that wants to have one
-//   bits 24-63   owner, sharers    while locked the holder's OwnerId, else how many hold it shared
+//   bits  5-23   pins              one for the exclusive hold, one for each owner that wants one
+//   bits 24-63   owner, sharers    while locked the holder's OwnerId, else how many hold it shared:
+//                                  the pins of those, since there may be more than threads
 //
 // A key with neither value nor pin is in no table (I4). What may change when, and in which memory
 // order, is the lock protocol: see key_lock.hpp.
@@ -45,12 +46,11 @@ class State {
   [[nodiscard]] constexpr bool evict_on_release() const noexcept {
     return is_set(evict_on_release_bit);
   }
-  [[nodiscard]] constexpr bool in_table() const noexcept {
-    return is_set(has_value_bit | pins_mask);
-  }
-  [[nodiscard]] constexpr bool pinned() const noexcept { return is_set(pins_mask); }
+  [[nodiscard]] constexpr bool in_table() const noexcept { return has_value() || pinned(); }
+  // An owner is no pin, but whoever has locked the key has one.
+  [[nodiscard]] constexpr bool pinned() const noexcept { return bits_ >= one_pin; }
   [[nodiscard]] constexpr std::uint64_t pins() const noexcept {
-    return (bits_ & pins_mask) / one_pin;
+    return (bits_ & pins_mask) / one_pin + sharers();
   }
   [[nodiscard]] constexpr OwnerId owner() const noexcept { return locked() ? field() : 0; }
   [[nodiscard]] constexpr std::uint64_t sharers() const noexcept { return locked() ? 0 : field(); }
@@ -75,12 +75,12 @@ class State {
   // Held by one owner, while nobody else wants the key.
   [[nodiscard]] static constexpr State of_sole_holder(OwnerId owner, Mode mode,
                                                       bool has_value) noexcept {
-    return State(one_pin | (has_value ? has_value_bit : 0)).lock(owner, mode);
+    return State(has_value ? has_value_bit : 0).pin().lock(owner, mode);
   }
   // With one hold more, whose pin is counted already.
   [[nodiscard]] constexpr State lock(OwnerId owner, Mode mode) const noexcept {
     return mode == Mode::exclusive ? State(bits_ | locked_bit | (owner << owner_shift))
-                                   : State(bits_ + one_sharer);
+                                   : State(bits_ - one_pin + one_sharer);
   }
   // Without the exclusive hold and its pin.
   [[nodiscard]] constexpr State release(bool has_value) const noexcept {
@@ -89,14 +89,14 @@ class State {
   }
   // Without one shared hold and its pin.
   [[nodiscard]] constexpr State release_shared() const noexcept {
-    return State(bits_ - one_sharer - one_pin);
+    return State(bits_ - one_sharer);
   }
   // The exclusive hold made a shared one, and the reverse for a sole sharer.
   [[nodiscard]] constexpr State downgrade(bool has_value) const noexcept {
-    return State(release(has_value).bits_ + one_pin + one_sharer);
+    return State(release(has_value).bits_ + one_sharer);
   }
   [[nodiscard]] constexpr State upgrade(OwnerId owner) const noexcept {
-    return State(bits_ - one_sharer).lock(owner, Mode::exclusive);
+    return release_shared().pin().lock(owner, Mode::exclusive);
   }
   [[nodiscard]] constexpr State pin() const noexcept { return State(bits_ + one_pin); }
   [[nodiscard]] constexpr State unpin() const noexcept { return State(bits_ - one_pin); }
@@ -141,8 +141,7 @@ class StateWord {
     return State(word_.fetch_add(State::one_pin, order)).pin();
   }
   State add_sharer(std::memory_order order) noexcept {
-    constexpr std::uint64_t one_hold = State::one_sharer + State::one_pin;
-    return State(word_.fetch_add(one_hold, order) + one_hold);
+    return State(word_.fetch_add(State::one_sharer, order) + State::one_sharer);
   }
   State drop_pin(std::memory_order order) noexcept {
     return State(word_.fetch_sub(State::one_pin, order)).unpin();
