@@ -1,6 +1,6 @@
 #pragma once
 
-// Every public operation of both maps, of Entry, SharedEntry and Batch, as tables for the fault driver.
+// Every public operation of both maps, of guards and of Batch, as tables for the fault driver.
 
 #include <gtest/gtest.h>
 

@@ -25,7 +25,8 @@ void release_from_back(S& s, const std::vector<std::optional<int>>& keys) {
   }
 }
 
-// The keys that the batch is to hold, in its order; nothing if one of them is denied. Those that were locked until that was noticed have been used.
+// The keys that the batch is to hold, in its order; nothing if the calling thread is denied one of
+// them. Those that were locked until that was noticed have been used.
 template <Mode mode, class S, class Less>
 std::optional<std::vector<std::optional<int>>> expected_batch(S& s, std::vector<int> keys,
                                                               Less less) {

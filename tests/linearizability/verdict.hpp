@@ -30,11 +30,12 @@ inline std::vector<Operation> with_holds(const std::vector<Operation>& operation
            operation.step == Step::not_upgraded;
   };
   const auto has_many_holds = [](const Operation& operation) {
-    return operation.step == Step::exchange || operation.step == Step::read_both ||
-           operation.step == Step::get_or_put;
+    return operation.other_key != no_key || operation.step == Step::get_or_put;
   };
   const auto may_refuse = [&](const Operation& holder, const Operation& operation) {
-    return operation.step == Step::refused && !did_nothing(holder) && meets(holder, operation);
+    // A batch that did nothing may have held one of its keys.
+    return operation.step == Step::refused && meets(holder, operation) &&
+           (!did_nothing(holder) || has_many_holds(holder));
   };
   const auto may_deny = [&](const Operation& other, const Operation& operation) {
     return (operation.step == Step::not_shared || operation.step == Step::not_upgraded) &&
