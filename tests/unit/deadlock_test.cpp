@@ -550,12 +550,17 @@ TEST(WaitGraphTest, AThreadThatWasHandedItsKeyIsNotWaiting) {
     word.store(State::of_sole_holder(owner, detail::Mode::exclusive, false),
                std::memory_order_release);
   };
+  const detail::WaitGraph::Edge::Look look = [](const detail::WaitGraph::Edge& edge) noexcept {
+    return edge.awaited().load(std::memory_order_acquire);
+  };
+  const detail::Owner woken_owner{woken, 1};
+  const detail::Owner other_owner{other, 1};
   hold_by(first_holder);
-  const detail::WaitGraph::Edge edge(graph, woken, word);
-  EXPECT_FALSE(edge.closes_cycle());
+  detail::WaitGraph::Edge edge(graph, woken_owner, word, look);
+  EXPECT_TRUE(edge.add());
   hold_by(woken);
-  const detail::WaitGraph::Edge waits_for_woken(graph, other, word);
-  EXPECT_FALSE(waits_for_woken.closes_cycle());
+  detail::WaitGraph::Edge waits_for_woken(graph, other_owner, word, look);
+  EXPECT_TRUE(waits_for_woken.add());
 }
 
 // Acquisitions nested in one order never meet a cycle, so whatever throws is a false alarm.

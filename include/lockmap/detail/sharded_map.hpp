@@ -196,8 +196,8 @@ class ShardedMap {
   }
 
   /// The exclusive guard of the key, present or not. Waits while another owner holds the key.
-  /// Deadlock: this thread holds the key, shared or not, or is part of a cycle. Throws what the allocator and the key's constructor throw. Amortised
-  /// constant time.
+  /// Deadlock: this thread holds the key, shared or not, or is part of a cycle. Throws what the
+  /// allocator and the key's constructor throw. Amortised constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] Entry entry(Q&& key) {
     return with_node(std::forward<Q>(key), [](Section& section, Found found) {
@@ -534,11 +534,11 @@ class ShardedMap {
   // -- All keys ----------------------------------------------------------------------------------
 
   /// Calls `f(const Key&, const Value&)` for every value, holding its key shared, in no particular
-  /// order, until `f` returns a bool that is false. Visits every key that is there for the whole call
-  /// once; keys that come or go meanwhile may be visited or not, so it is no snapshot: to see
-  /// several keys at one moment, lock them together. Waits, at each key, as `get` does. Deadlock: if
-  /// it comes to a key that this thread holds exclusively, or becomes part of a cycle; then the keys
-  /// before it have been visited. Throws what `f` throws. Linear in the keys.
+  /// order, until `f` returns a bool that is false. Visits every key that is there for the whole
+  /// call once; keys that come or go meanwhile may be visited or not, so it is no snapshot: to see
+  /// several keys at one moment, lock them together. Waits, at each key, as `get` does. Deadlock:
+  /// if it comes to a key that this thread holds exclusively, or becomes part of a cycle; then the
+  /// keys before it have been visited. Throws what `f` throws. Linear in the keys.
   template <VisitorOf<Key, Value> F>
   void for_each(F f) const {
     (void)visit_all<SharedEntry>(
@@ -556,8 +556,8 @@ class ShardedMap {
 
   /// Calls `f(const Key&, Value&)` for every value as `for_each` does, but holding its key
   /// exclusively, removes those for which it returns false, and returns how many. Waits, at each
-  /// key, as `entry` does. Throws, and takes time, as `for_each` does; what was removed before stays
-  /// removed.
+  /// key, as `entry` does. Throws, and takes time, as `for_each` does; what was removed before
+  /// stays removed.
   template <FilterOf<Key, Value> F>
   size_type retain(F f) {
     size_type removed = 0;

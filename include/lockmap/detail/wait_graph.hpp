@@ -149,8 +149,7 @@ class WaitGraph {
       const State state = edge->look_(*edge);
       if (state.locked()) {
         if (state.owner() == first.waiting_.id) return edge;
-        const Edge* const next = find(state.owner());
-        if (next != nullptr && &next->awaited_ != &edge->awaited_) come_to(next, *edge);
+        come_to(find(state.owner()), *edge);
       } else if (state.sharers() != 0) {
         if (first.waiting_.shared.contains(edge->awaited_)) return edge;
         for (const Edge* next : chains_) {
