@@ -34,7 +34,12 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
 #define LOCKMAP_ALWAYS_INLINE __forceinline
 #else
 #define LOCKMAP_NOINLINE __attribute__((noinline))
+// Without optimisation, it would only make builds slow and large.
+#ifdef __OPTIMIZE__
 #define LOCKMAP_ALWAYS_INLINE inline __attribute__((always_inline))
+#else
+#define LOCKMAP_ALWAYS_INLINE inline
+#endif
 #endif
 
 // The result refers into the object that the function was called on: where that is a temporary,
