@@ -10,7 +10,7 @@
 #include "test_access.hpp"
 #include "threads.hpp"
 
-namespace lockmap::test {
+namespace lockmap::test::compaction {
 namespace {
 
 using detail::TestAccess;
@@ -94,4 +94,4 @@ TEST_F(CompactionTest, AWalkSeesEachKeyOnceThoughOthersGo) {
 }
 
 }  // namespace
-}  // namespace lockmap::test
+}  // namespace lockmap::test::compaction

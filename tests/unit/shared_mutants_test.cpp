@@ -13,7 +13,7 @@
 #include "threads.hpp"
 #include "waiting.hpp"
 
-namespace lockmap::test {
+namespace lockmap::test::shared_mutants {
 namespace {
 
 using Map = LockMap<int, int>;
@@ -77,4 +77,4 @@ TEST_F(SharedMutantsTest, AReaderReadsAgainWhoeverWaits) {
 }
 
 }  // namespace
-}  // namespace lockmap::test
+}  // namespace lockmap::test::shared_mutants
