@@ -94,11 +94,17 @@ LOCKMAP_TEST_BOTH(TryWalkTest, PassesOverTheCallersOwn) {
 // Inside another walk, whose key it passes over.
 LOCKMAP_TEST_BOTH(TryWalkTest, InsideAWalk) {
   int walks = 0;
-  this->map_.for_each([&](const int& key, const int&) {
-    EXPECT_EQ(this->visited(1), this->all_but({key}));
+  this->map_.for_each([&](const int&, const int&) {
+    EXPECT_EQ(this->visited(0), this->all_but({})) << "both only read";
     return ++walks < 10;
   });
   EXPECT_EQ(walks, 10);
+  this->map_.retain([&](const int& key, int&) {
+    if (--walks >= 0) {
+      EXPECT_EQ(this->visited(1), this->all_but({key}));
+    }
+    return true;
+  });
   expect_quiet(this->map_);
 }
 
