@@ -74,6 +74,23 @@ void guard_absent(std::uint64_t count) {
   });
 }
 
+void shared_guard(std::uint64_t count) {
+  Map map;
+  fill(map);
+  repeat(count, [&map](std::uint64_t key) {
+    const auto entry = map.shared_entry(key);
+    return *entry;
+  });
+}
+
+void read(std::uint64_t count) {
+  Map map;
+  fill(map);
+  repeat(count, [&map](std::uint64_t key) {
+    return map.read(key, [](std::uint64_t value) { return value; }).value_or(0);
+  });
+}
+
 void insert_and_remove(std::uint64_t count) {
   Map map;
   repeat(count, [&map](std::uint64_t key) {
@@ -107,6 +124,8 @@ constexpr std::array operations{
     Operation{"insert", insert},
     Operation{"guard", guard},
     Operation{"guard_absent", guard_absent},
+    Operation{"shared_guard", shared_guard},
+    Operation{"read", read},
     Operation{"insert_and_remove", insert_and_remove},
     Operation{"cache_get", cache_get},
     Operation{"batch_of_four", batch_of_four},
