@@ -75,7 +75,7 @@ TEST(DeadlockMessageTest, NamesTheKeyThatWouldCloseACycle) {
     const auto theirs = map.entry("second");
     (void)map.get("first");
   });
-  await_waiters(map, "first", 1);
+  await([&] { return detail::TestAccess::blocked_owners() == 1; }, "the other to block");
   expect_names(deadlock_message([&] { (void)map.get("second"); }), "second");
   own.unlock();
 }
