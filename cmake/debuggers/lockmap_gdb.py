@@ -121,6 +121,9 @@ class State:
         """How many hold the key shared."""
         return 0 if self.locked() else self.bits >> self.constant("owner_shift")
 
+    def holds(self):
+        return 1 if self.locked() else self.sharers()
+
     def note(self):
         """What is to be said of the lock; empty if nobody wants the key."""
         notes = []

@@ -3,6 +3,7 @@
 #ifndef LOCKMAP_DETAIL_WAIT_GRAPH_HPP
 #define LOCKMAP_DETAIL_WAIT_GRAPH_HPP
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -83,8 +84,9 @@ class WaitGraph {
       const std::lock_guard<ShardMutex> lock(graph_.mutex_);
       Cycle owners;
       for (const Edge* edge = graph_.last_of_cycle(*this); edge != nullptr; edge = edge->from_) {
-        owners.insert(owners.begin(), edge->waiting_.id);
+        owners.push_back(edge->waiting_.id);
       }
+      std::reverse(owners.begin(), owners.end());
       return owners;
     }
 

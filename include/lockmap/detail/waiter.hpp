@@ -115,7 +115,7 @@ class WaitQueues {
   WaitQueues& operator=(const WaitQueues&) = delete;
 
   // The waiter for `word` whose turn it is; null if there is none.
-  [[nodiscard]] Waiter* first(const StateWord& word) const noexcept {
+  [[nodiscard]] LOCKMAP_NOINLINE Waiter* first(const StateWord& word) const noexcept {
     const IntrusiveList& bucket = bucket_of(word);
     auto* waiter = bucket.front<Waiter>();
     while (waiter != nullptr && &waiter->word_ != &word) waiter = bucket.after(*waiter);
