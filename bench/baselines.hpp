@@ -76,21 +76,13 @@ class ShardedMutexMap {
   // Calls `f(value)` under the shard's mutex, if there is a value.
   template <class Q, class F>
   void with_value(const Q& key, F&& f) {
-    const std::size_t hash = Hash{}(key);
-    Shard& shard = shard_of(hash);
-    const std::lock_guard lock(shard.mutex);
-    const auto found = shard.table.find(key, hash);
-    if (found != shard.table.end()) f(found->second);
+    with_value_under<std::lock_guard<Mutex>>(key, f);
   }
 
   // The same under the shard's mutex held shared, if it is one that can be.
   template <class Q, class F>
   void read(const Q& key, F&& f) {
-    const std::size_t hash = Hash{}(key);
-    Shard& shard = shard_of(hash);
-    const std::shared_lock lock(shard.mutex);
-    const auto found = shard.table.find(key, hash);
-    if (found != shard.table.end()) f(std::as_const(found->second));
+    with_value_under<std::shared_lock<Mutex>>(key, [&f](const Value& value) { f(value); });
   }
 
   // Calls `f(value)` with a value that is made for the call and then removed, unless there was one.
@@ -132,6 +124,15 @@ class ShardedMutexMap {
   };
 
   Shard& shard_of(std::size_t hash) { return shards_[baseline_shard(hash)]; }
+
+  template <class Lock, class Q, class F>
+  void with_value_under(const Q& key, F&& f) {
+    const std::size_t hash = Hash{}(key);
+    Shard& shard = shard_of(hash);
+    const Lock lock(shard.mutex);
+    const auto found = shard.table.find(key, hash);
+    if (found != shard.table.end()) f(found->second);
+  }
 
   std::vector<Shard> shards_ = std::vector<Shard>(baseline_shards);
 };

@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cstddef>
 #include <deque>
-#include <latch>
 #include <memory>
 #include <optional>
 #include <random>
@@ -284,6 +283,28 @@ template <class Family>
 class SharedDeadlockTest : public testing::Test {
  protected:
   using Map = MapOf<Family, int, int>;
+
+  // Another thread, which reads 1 and waits for 9.
+  class BlockedReader {
+   public:
+    explicit BlockedReader(Map& map)
+        : held_(map.entry(9)), reader_([&map] {
+            const auto shared = map.shared_entry(1);
+            (void)map.shared_entry(9);
+          }) {
+      await_blocked(1);
+    }
+
+    void release() {
+      held_.unlock();
+      reader_.join();
+    }
+
+   private:
+    typename Map::Entry held_;
+    Worker reader_;
+  };
+
   Map map_ = make_map<Map>();
 };
 
@@ -324,21 +345,12 @@ LOCKMAP_TEST_BOTH(SharedDeadlockTest, TwoReadersThatWantToWriteEachOthersKey) {
 // A new reader is queued behind a writer, which waits for another reader: it waits for that one.
 LOCKMAP_TEST_BOTH(SharedDeadlockTest, WriterBetweenReaders) {
   auto& map = this->map_;
-  std::optional held(map.entry(9));
-  std::latch reads(1);
-  Worker reader([&] {
-    const auto shared = map.shared_entry(1);
-    reads.count_down();
-    (void)map.get(9);
-  });
-  reads.wait();
-  await_blocked(1);
+  typename TestFixture::BlockedReader reader(map);
   Worker writer([&] { map.insert(1, 10); });
   await([&] { return TestAccess::parked(map, 1) == 1; }, "the writer to wait");
   expect_deadlock([&] { (void)map.shared_entry(1); });
   EXPECT_FALSE(map.try_shared_entry(1).has_value());
-  held.reset();
-  reader.join();
+  reader.release();
   writer.join();
   expect_quiet(map);
 }
@@ -346,18 +358,9 @@ LOCKMAP_TEST_BOTH(SharedDeadlockTest, WriterBetweenReaders) {
 // Without the writer, there is nothing to wait for.
 LOCKMAP_TEST_BOTH(SharedDeadlockTest, ReadersAloneDoNotWait) {
   auto& map = this->map_;
-  std::optional held(map.entry(9));
-  std::latch reads(1);
-  Worker reader([&] {
-    const auto shared = map.shared_entry(1);
-    reads.count_down();
-    (void)map.shared_entry(9);
-  });
-  reads.wait();
-  await_blocked(1);
+  typename TestFixture::BlockedReader reader(map);
   EXPECT_EQ(map.shared_entry(1).key(), 1);
-  held.reset();
-  reader.join();
+  reader.release();
   expect_quiet(map);
 }
 

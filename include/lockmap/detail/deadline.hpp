@@ -10,7 +10,9 @@
 namespace lockmap::detail {
 
 // Not at all.
-struct Immediately {};
+struct Immediately {
+  [[nodiscard]] static constexpr bool expired() noexcept { return true; }
+};
 
 // Without a limit.
 struct NoDeadline {

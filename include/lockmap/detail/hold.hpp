@@ -139,13 +139,12 @@ template <class Section, class Node, class D>
     in_section.touch_pinned(node, touch, hold.had_value());
     return hold;
   };
+  if (detail::try_hold_pinned(section, node, owner, mode, !deadline.expired())) {
+    return held_in(section);
+  }
   if constexpr (std::is_same_v<D, Immediately>) {
-    if (detail::try_hold_pinned(section, node, owner, mode, false)) return held_in(section);
     return {};
   } else {
-    if (detail::try_hold_pinned(section, node, owner, mode, !deadline.expired())) {
-      return held_in(section);
-    }
     KeyLock lock = shard.lock_of(node);
     lock.pin(section);
     section.leave();

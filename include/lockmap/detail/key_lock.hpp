@@ -285,6 +285,7 @@ class KeyLock {
     word_.store(left.clear(State::evict_on_release_bit), std::memory_order_release);
     return {{}, !has_value, left.evict_on_release()};
   }
+
   // Makes the exclusive hold a shared one; false if waiters are to be admitted to it.
   [[nodiscard]] bool try_downgrade(bool has_value) noexcept {
     State state = word_.load(std::memory_order_relaxed);
@@ -296,11 +297,9 @@ class KeyLock {
     return false;
   }
   [[nodiscard]] Released downgrade(ExclusiveAccess /*access*/, bool has_value) noexcept {
-    forget_dead_waiters();
-    const Admission admission = admit(word_.load(std::memory_order_relaxed).downgrade(has_value));
-    word_.store(admission.state, std::memory_order_release);
-    return conclude(admission);
+    return leave_exclusive([has_value](State state) { return state.downgrade(has_value); });
   }
+
   [[nodiscard]] Released release_shared(ExclusiveAccess access) noexcept {
     return leave(access, [](State state) { return state.release_shared(); });
   }
@@ -364,10 +363,7 @@ class KeyLock {
   }
 
   LOCKMAP_NOINLINE Released release_wanted(ExclusiveAccess /*access*/, bool has_value) noexcept {
-    forget_dead_waiters();
-    const Admission admission = admit(word_.load(std::memory_order_relaxed).release(has_value));
-    word_.store(admission.state, std::memory_order_release);
-    return conclude(admission);
+    return leave_exclusive([has_value](State state) { return state.release(has_value); });
   }
 
   // A key's state after waiters at the head of its queue were let go on, and how many.
@@ -400,7 +396,6 @@ class KeyLock {
       admission.state = admission.granted ? left.lock(first.owner(), Mode::exclusive)
                                           : left.set(State::waking_bit);
       admission.waiters = 1;
-      next = WaitQueues::after(first, first);
     } else {
       admission.granted = true;
       for (; next != nullptr && next->mode() == Mode::shared;
@@ -434,6 +429,15 @@ class KeyLock {
       if (word_.compare_exchange(state, left, std::memory_order_release)) return true;
     }
     return false;
+  }
+
+  // Takes away, or makes shared, the hold that keeps all others out.
+  template <class F>
+  [[nodiscard]] Released leave_exclusive(const F& without) noexcept {
+    forget_dead_waiters();
+    const Admission admission = admit(without(word_.load(std::memory_order_relaxed)));
+    word_.store(admission.state, std::memory_order_release);
+    return conclude(admission);
   }
 
   // Takes away a hold or a pin beside which there may be others.
