@@ -68,6 +68,7 @@ struct TestAccess {
   }
 
   // Whether readers may announce themselves instead of taking the mutex.
+  static std::uint32_t sleepers(const ShardMutex& mutex) { return mutex.sleepers_.load(); }
   static bool is_biased(const StructureLock& lock) { return lock.biased_.load(); }
 
   // The lock's sections, by hand.

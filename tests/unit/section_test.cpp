@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <latch>
 #include <memory>
@@ -44,6 +45,27 @@ void make_biased(Lock& mutex) {
         return TestAccess::is_biased(mutex);
       },
       "the bias");
+}
+
+TEST(ShardMutexTest, KnowsHowManyThreadsSleepForItAndForgetsThem) {
+  detail::ShardMutex mutex;
+  constexpr std::uint32_t threads = 8;
+  std::deque<Worker> workers;
+  int visits = 0;  // guarded by the mutex
+  mutex.lock();
+  for (std::uint32_t i = 0; i < threads; ++i) {
+    workers.emplace_back([&] {
+      mutex.lock();
+      ++visits;
+      mutex.unlock();
+    });
+  }
+  await([&] { return TestAccess::sleepers(mutex) == threads; }, "all to sleep");
+  EXPECT_EQ(visits, 0);
+  mutex.unlock();
+  workers.clear();
+  EXPECT_EQ(visits, static_cast<int>(threads));
+  EXPECT_EQ(TestAccess::sleepers(mutex), 0U) << "later ones would sleep for too long";
 }
 
 TEST(ReaderBiasTest, ComesWithManyReadsInARowAndGoesWithTheFirstWriter) {

@@ -4,39 +4,55 @@
 #define LOCKMAP_DETAIL_BACKOFF_HPP
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <thread>
+#include <utility>
 
 #include "lockmap/detail/config.hpp"
 
 namespace lockmap::detail {
 
 // For waits of a few dozen instructions, as long as the other thread is running. If it is not, the
-// processor is what it needs: so the waiting thread soon yields it, and then sleeps for longer and
-// longer times, which lets threads of a lower priority run as well.
+// processor is what it needs: so the waiting thread soon yields it, and then sleeps, which lets
+// threads of a lower priority run as well. The more threads sleep for the same thing, the longer
+// each does: a thousand that look every millisecond would leave no time to the one they wait for.
 class Backoff {
  public:
-  // Each call takes longer than the one before, up to a bound.
+  // How many threads sleep for the same thing.
+  using Crowd = std::atomic<std::uint32_t>;
+
+  explicit Backoff(Crowd& crowd) noexcept : crowd_(crowd) {}
+  Backoff(const Backoff&) = delete;
+  Backoff& operator=(const Backoff&) = delete;
+  ~Backoff() {
+    if (asleep_) crowd_.fetch_sub(1, std::memory_order_relaxed);
+  }
+
   void pause() noexcept {
-    if (count_ < spins) {
+    if (looks_ < spins) {
       cpu_pause();
-    } else if (count_ < spins + yields) {
+    } else if (looks_ < spins + yields) {
       std::this_thread::yield();
     } else {
-      std::this_thread::sleep_for(sleep_);
-      sleep_ = (std::min)(2 * sleep_, longest_sleep);
+      if (!std::exchange(asleep_, true)) crowd_.fetch_add(1, std::memory_order_relaxed);
+      const std::uint32_t crowd = crowd_.load(std::memory_order_relaxed);
+      std::this_thread::sleep_for(nap * (std::min)(crowd, largest_crowd));
       return;
     }
-    ++count_;
+    ++looks_;
   }
 
  private:
   static constexpr int spins = 100;
   static constexpr int yields = 20;
-  static constexpr std::chrono::microseconds longest_sleep{1000};
+  static constexpr std::chrono::microseconds nap{20};
+  static constexpr std::uint32_t largest_crowd = 1000;
 
-  int count_ = 0;
-  std::chrono::microseconds sleep_{20};
+  Crowd& crowd_;
+  int looks_ = 0;
+  bool asleep_ = false;  // counted in the crowd
 };
 
 }  // namespace lockmap::detail

@@ -67,7 +67,8 @@ class ReaderSlots {
   void wait_for_readers(const void* lock) const noexcept {
     for (const ReaderSlot* slot = first_.load(std::memory_order_seq_cst); slot != nullptr;
          slot = slot->next) {
-      Backoff backoff;
+      Backoff::Crowd alone{0};
+      Backoff backoff(alone);
       while (slot->reading.load(std::memory_order_seq_cst) == lock) backoff.pause();
     }
   }

@@ -1,4 +1,4 @@
-// ShardMutex: the exclusive lock of one shard, four bytes.
+// ShardMutex: the exclusive lock of one shard.
 
 #ifndef LOCKMAP_DETAIL_SHARD_MUTEX_HPP
 #define LOCKMAP_DETAIL_SHARD_MUTEX_HPP
@@ -36,11 +36,13 @@ class ShardMutex {
   void unlock() noexcept { state_.store(free, std::memory_order_release); }
 
  private:
+  friend struct TestAccess;
+
   static constexpr std::uint32_t free = 0;
   static constexpr std::uint32_t locked = 1;
 
   LOCKMAP_NOINLINE void lock_slow() noexcept {
-    Backoff backoff;
+    Backoff backoff(sleepers_);
     do {
       // Looking does not take the cache line away from the thread that is to unlock.
       while (state_.load(std::memory_order_relaxed) != free) backoff.pause();
@@ -48,6 +50,7 @@ class ShardMutex {
   }
 
   std::atomic<std::uint32_t> state_{free};
+  Backoff::Crowd sleepers_{0};
 };
 
 }  // namespace lockmap::detail
