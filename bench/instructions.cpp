@@ -33,10 +33,23 @@ void fill(M& map) {
   for (std::uint64_t key = 0; key < key_count; ++key) map.insert(key, key);
 }
 
-void get(std::uint64_t count) {
+void get_after(std::uint64_t warm_up, std::uint64_t count) {
   Map map;
   fill(map);
-  repeat(count, [&map](std::uint64_t key) { return map.get(key).value_or(0); });
+  for (const std::uint64_t times : {warm_up, count}) {
+    repeat(times, [&map](std::uint64_t key) { return map.get(key).value_or(0); });
+  }
+}
+
+void get(std::uint64_t count) {
+  get_after(0, count);
+}
+
+// As where the system has process barriers, which callgrind has not: a thread that has read so often
+// that writers may run one announces its reads by plain stores.
+void get_plain(std::uint64_t count) {
+  lockmap::detail::ThisModule::registry().has_barrier = true;
+  get_after(1'000'000, count);
 }
 
 void get_string(std::uint64_t count) {
@@ -120,6 +133,7 @@ struct Operation {
 };
 constexpr std::array operations{
     Operation{"get", get},
+    Operation{"get_plain", get_plain},
     Operation{"get_string", get_string},
     Operation{"insert", insert},
     Operation{"guard", guard},

@@ -2,6 +2,7 @@
  *
  *   tests/model/check.sh section.pml           one shard; threads come, go and come again
  *   tests/model/check.sh section.pml NESTED    two shards; a reader of the first uses the second
+ *   tests/model/check.sh section.pml BARRIER   plain announcements, too, and process barriers
  *   tests/model/check.sh section.pml LIVE      a writer that revokes the bias gets in
  *   tests/model/check.sh section.pml BUG_...   a bug is put in; it has to be found
  *
@@ -12,10 +13,13 @@
  * never read half done; a scan for readers misses none that joins the list of slots meanwhile, or
  * that took over the slot of one that has ended; nobody waits for ever, whenever the others stop.
  *
- * What it does not say: anything about memory order. Interleavings are sequentially consistent,
- * which is what the protocol asks of announcing, of looking at the bias, and of revoking it. A
- * thread that reads a shard and meanwhile uses another may do so in one direction only: two that do
- * it crosswise would wait for each other, as they would with any two mutexes.
+ * What it does not say: anything about memory order, but for one thing. Interleavings are
+ * sequentially consistent, which is what the protocol asks of ordered announcements, of looking at
+ * the bias, and of revoking it. But with BARRIER, a plain announcement may stay in its thread's
+ * store buffer for as long as the thread reads, unless a process barrier writes it back.
+ *
+ * A thread that reads a shard and meanwhile uses another may do so in one direction only: two that
+ * do it crosswise would wait for each other, as they would with any two mutexes.
  *
  * Bugs, and how each is found:
  *   BUG_CHECK_BEFORE_ANNOUNCE   assertion: no_overlap
@@ -23,6 +27,8 @@
  *   BUG_BIAS_WITHOUT_MUTEX      assertion: no_overlap
  *   BUG_SCAN_BEFORE_BIAS_OFF    assertion: no_overlap
  *   BUG_NESTED_ANNOUNCE         assertion: no_overlap
+ *   BUG_NO_BARRIER              assertion: no_overlap
+ *   BUG_PLAIN_UNDER_ORDERED     assertion: no_overlap
  *   BUG_SLOT_KEPT               end state
  *   BUG_RETRY_ANNOUNCE          cycle
  */
@@ -33,6 +39,17 @@
 #ifdef BUG_RETRY_ANNOUNCE
 #define LIVE
 #endif
+#if defined(BUG_NO_BARRIER) || defined(BUG_PLAIN_UNDER_ORDERED)
+#define BARRIER
+#endif
+#if defined(NESTED) || defined(BARRIER)
+#define JOINED /* every thread has its slot from the beginning */
+#endif
+
+/* Bias */
+#define UNBIASED 0
+#define ORDERED 1
+#define PLAIN 2
 
 #define THREADS 3
 #define NONE 3
@@ -41,7 +58,7 @@
 #else
 #define SHARDS 1
 #endif
-#if defined(NESTED) || defined(LIVE)
+#if defined(JOINED) || defined(LIVE)
 #define READS 1 /* so many reads in a row turn the bias on */
 #else
 #define READS 2
@@ -50,7 +67,7 @@
 /* -- A shard ----------------------------------------------------------------------------------- */
 
 bit mutex[SHARDS];
-bit biased[SHARDS];
+byte bias[SHARDS];
 byte reads[SHARDS]; /* under the mutex, since the last writer */
 bit half[SHARDS];   /* what is read and written, in two steps */
 bit other_half[SHARDS];
@@ -62,6 +79,9 @@ byte next[THREADS] = NONE;
 bit owned[THREADS];    /* the slot belongs to a thread */
 byte reading[THREADS]; /* the shard that its thread announces + 1; 0 is none */
 byte made;             /* how many slots there are */
+#ifdef BARRIER
+byte buffered[THREADS]; /* what a store to `reading` that is still in its thread's buffer says */
+#endif
 
 /* -- For assertions ---------------------------------------------------------------------------- */
 
@@ -82,8 +102,33 @@ hidden byte not_torn;
 
 inline consider_bias() {
   reads[shard] = 0;
-  biased[shard] = 1 /* B2 */
+  if
+  :: bias[shard] == UNBIASED -> bias[shard] = ORDERED /* B2 */
+  :: else
+  fi
 }
+
+#ifdef BARRIER
+inline process_barrier() {
+#ifdef BUG_NO_BARRIER
+  skip
+#else
+  i = 0;
+  do
+  :: i < THREADS ->
+     if
+     :: buffered[i] != 0 ->
+        reading[i] = buffered[i];
+        buffered[i] = 0
+     :: else
+     fi;
+     i++
+  :: else -> break
+  od;
+  i = 0
+#endif
+}
+#endif
 
 inline must_be_without_writer() {
   no_overlap = (writers[shard] == 0);
@@ -124,8 +169,8 @@ inline finish() {
 }
 
 proctype Thread(byte t) {
-#ifdef NESTED
-  byte slot = t; /* all have joined: see init */
+#ifdef JOINED
+  byte slot = t; /* see init */
 #else
   byte slot = NONE;
 #endif
@@ -134,7 +179,11 @@ proctype Thread(byte t) {
   bit announced;       /* the thread reads without the mutex */
   bit nested;          /* it reads shard 0 meanwhile, */
   bit outer_announced; /* without the mutex */
-  bit seen;            /* the bias; then the first half of what is read */
+  bit seen;            /* whether there is the bias; then the first half of what is read */
+#ifdef BARRIER
+  bit plain;           /* announces by a plain store; then: it found a plain bias to end */
+  byte i;
+#endif
   bit outer_seen;
 
 idle:
@@ -144,30 +193,42 @@ idle:
   :: shard = 1
   :: goto stop
   fi;
+#elif defined(JOINED)
+  if
+  :: true
+  :: goto stop
+  fi;
 #endif
 
 begin:
   atomic {
     if
     :: goto lock
-#ifndef NESTED
+#ifndef JOINED
     :: goto give_back
 #endif
     :: true /* lock_shared */
     fi;
+#ifdef BARRIER
+    plain = (bias[shard] == PLAIN);
     if
-    :: !biased[shard] -> goto lock_mutex
-#ifndef BUG_NESTED_ANNOUNCE
-    :: biased[shard] && slot != NONE && reading[slot] != 0 -> goto lock_mutex /* B4 */
+    :: bias[shard] == ORDERED && !mutex[shard] -> bias[shard] = PLAIN /* make_plain, B2 */
+    :: true
+    fi;
 #endif
-    :: biased[shard] && slot != NONE && MAY_ANNOUNCE -> goto announce
-#ifndef NESTED
-    :: biased[shard] && slot == NONE -> goto lock_mutex /* no memory, or the thread is ending */
-    :: biased[shard] && slot == NONE -> scanned = head /* ReaderSlots::take */
+    if
+    :: !bias[shard] -> goto lock_mutex
+#ifndef BUG_NESTED_ANNOUNCE
+    :: bias[shard] && slot != NONE && reading[slot] != 0 -> goto lock_mutex /* B4 */
+#endif
+    :: bias[shard] && slot != NONE && MAY_ANNOUNCE -> goto announce
+#ifndef JOINED
+    :: bias[shard] && slot == NONE -> goto lock_mutex /* no memory, or the thread is ending */
+    :: bias[shard] && slot == NONE -> scanned = head /* ReaderSlots::take */
 #endif
     fi
   }
-#ifndef NESTED
+#ifndef JOINED
   do
   :: atomic {
        scanned != NONE;
@@ -187,7 +248,7 @@ begin:
        owned[slot] = 1;
 #ifdef BUG_JOIN_AFTER_ANNOUNCE
        reading[slot] = shard + 1;
-       seen = biased[shard];
+       seen = (bias[shard] != UNBIASED);
 #endif
        scanned = head;
        next[slot] = head;
@@ -214,12 +275,25 @@ begin:
 #endif
 
 announce:
+#ifdef BARRIER
+  if
+  :: plain -> buffered[slot] = shard + 1
+  :: reading[slot] = shard + 1 /* a plain store may also arrive at once */
+  fi;
+#else
   reading[slot] = shard + 1;
+#endif
   atomic {
 #ifdef BUG_CHECK_BEFORE_ANNOUNCE
     seen = 1;
 #else
-    seen = biased[shard]; /* B1 */
+    seen = (bias[shard] != UNBIASED); /* B1 */
+#if defined(BARRIER) && !defined(BUG_PLAIN_UNDER_ORDERED)
+    seen = seen && (!plain || bias[shard] == PLAIN);
+#endif
+#endif
+#ifdef BARRIER
+    plain = 0;
 #endif
 announced_early:
     if
@@ -231,7 +305,12 @@ announced_early:
     fi
   }
 #ifndef BUG_SLOT_KEPT
-  reading[slot] = 0;
+  atomic {
+#ifdef BARRIER
+    buffered[slot] = 0; /* or both stores arrive, one behind the other */
+#endif
+    reading[slot] = 0
+  }
 #endif
 #ifdef BUG_RETRY_ANNOUNCE
   if
@@ -275,6 +354,9 @@ unlock_shared:
     if
     :: announced ->
        announced = 0;
+#ifdef BARRIER
+       buffered[slot] = 0;
+#endif
        reading[slot] = 0;
        finish()
     :: else
@@ -298,7 +380,7 @@ lock:
     mutex[shard] = 1;
     reads[shard] = 0;
     if
-    :: !biased[shard] -> goto change
+    :: !bias[shard] -> goto change
     :: else /* revoke */
     fi
 #ifndef BUG_SCAN_BEFORE_BIAS_OFF
@@ -306,9 +388,21 @@ lock:
 #ifdef LIVE
     revoking = revoking | (t == 0);
 #endif
-    biased[shard] = 0
+#ifdef BARRIER
+    plain = (bias[shard] == PLAIN);
+#endif
+    bias[shard] = UNBIASED
 #endif
   }
+#ifdef BARRIER
+  atomic {
+    if
+    :: plain -> process_barrier()
+    :: else
+    fi;
+    plain = 0
+  }
+#endif
   scanned = head; /* ReaderSlots::wait_for_readers */
   do
   :: atomic {
@@ -318,7 +412,7 @@ lock:
   :: atomic {
        scanned == NONE;
 #ifdef BUG_SCAN_BEFORE_BIAS_OFF
-       biased[shard] = 0;
+       bias[shard] = UNBIASED;
 #endif
        break
      }
@@ -344,7 +438,7 @@ change:
     finish()
   }
 
-#ifndef NESTED
+#ifndef JOINED
 give_back:
   atomic { /* ReaderSlots::give_back */
     if
@@ -369,7 +463,7 @@ stop:
 
 init {
   atomic {
-#ifdef NESTED
+#ifdef JOINED
     head = 0;
     next[0] = 1;
     next[1] = 2;

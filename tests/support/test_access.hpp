@@ -69,9 +69,15 @@ struct TestAccess {
 
   // Whether readers may announce themselves instead of taking the mutex.
   static std::uint32_t sleepers(const ShardMutex& mutex) { return mutex.sleepers_.load(); }
-  static bool is_biased(const StructureLock& lock) { return lock.biased_.load(); }
+  static Bias bias(const StructureLock& lock) { return lock.bias_.load(); }
+  static bool is_biased(const StructureLock& lock) { return bias(lock) != Bias::none; }
 
   // The lock's sections, by hand.
+  // With nobody inside.
+  static void set_bias(StructureLock& lock, Bias bias) { lock.bias_.store(bias); }
+  static bool announce(StructureLock& lock, ReaderSlot& slot, Bias bias) {
+    return lock.announce(slot, bias);
+  }
   static ReaderSlot* lock_shared(StructureLock& lock) { return lock.lock_shared(); }
   static void unlock_shared(StructureLock& lock, ReaderSlot* slot) { lock.unlock_shared(slot); }
 

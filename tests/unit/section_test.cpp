@@ -23,6 +23,7 @@
 namespace lockmap::test {
 namespace {
 
+using detail::Bias;
 using detail::ReaderSlot;
 using detail::StructureLock;
 using detail::TestAccess;
@@ -68,6 +69,21 @@ TEST(ShardMutexTest, KnowsHowManyThreadsSleepForItAndForgetsThem) {
   EXPECT_EQ(TestAccess::sleepers(mutex), 0U) << "later ones would sleep for too long";
 }
 
+// Reads until announcements are plain stores.
+void make_plain(Lock& mutex) {
+  await(
+      [&mutex] {
+        mutex.unlock_shared(mutex.lock_shared());
+        return TestAccess::bias(mutex) == Bias::plain;
+      },
+      "the plain bias");
+}
+
+// Whether the system has process barriers, and this build uses them.
+bool has_barrier() {
+  return detail::ThisModule::registry().has_barrier;
+}
+
 TEST(ReaderBiasTest, ComesWithManyReadsInARowAndGoesWithTheFirstWriter) {
   Lock mutex;
   EXPECT_EQ(mutex.lock_shared(), nullptr);
@@ -77,6 +93,53 @@ TEST(ReaderBiasTest, ComesWithManyReadsInARowAndGoesWithTheFirstWriter) {
   mutex.lock();
   EXPECT_FALSE(TestAccess::is_biased(mutex));
   mutex.unlock();
+}
+
+TEST(ReaderBiasTest, BecomesPlainForAReaderThatHasPaidForABarrierAndGoesWithTheFirstWriter) {
+  if (!has_barrier()) GTEST_SKIP() << "no process barriers here";
+  Lock mutex;
+  make_plain(mutex);
+  ReaderSlot* const slot = mutex.lock_shared();
+  ASSERT_NE(slot, nullptr);
+  EXPECT_EQ(slot->reading.load(), static_cast<const StructureLock*>(&mutex));
+  mutex.unlock_shared(slot);
+  mutex.lock();
+  EXPECT_EQ(TestAccess::bias(mutex), Bias::none);
+  mutex.unlock();
+  make_biased(mutex);
+  EXPECT_EQ(TestAccess::bias(mutex), Bias::ordered) << "each barrier is to be paid for";
+}
+
+TEST(ReaderBiasTest, StaysOrderedWhereThereIsNoBarrier) {
+  detail::Registry& registry = detail::ThisModule::registry();
+  const bool had_barrier = registry.has_barrier.exchange(false);
+  Lock mutex;
+  make_biased(mutex);
+  for (int i = 0; i < 3 * static_cast<int>(ReaderSlot::reads_per_barrier); ++i) {
+    mutex.unlock_shared(mutex.lock_shared());
+    ASSERT_EQ(TestAccess::bias(mutex), Bias::ordered);
+  }
+  registry.has_barrier = had_barrier;
+}
+
+TEST(ReaderBiasTest, AnAnnouncementUnderABiasThatHasGoneDoesNotCount) {
+  Lock mutex;
+  ReaderSlot* const slot = detail::ThisModule::available_slot(mutex.registry());
+  ASSERT_NE(slot, nullptr);
+  for (const Bias bias : {Bias::ordered, Bias::plain}) {
+    EXPECT_FALSE(TestAccess::announce(mutex, *slot, bias)) << "it was there when the reader looked";
+    mutex.unlock_shared(slot);
+  }
+}
+
+TEST(ReaderBiasTest, APlainAnnouncementMadeUnderAnOrderedBiasDoesNotCount) {
+  Lock mutex;
+  make_biased(mutex);
+  ReaderSlot* const slot = detail::ThisModule::available_slot(mutex.registry());
+  ASSERT_NE(slot, nullptr);
+  EXPECT_FALSE(TestAccess::announce(mutex, *slot, Bias::plain)) << "its writer runs no barrier";
+  EXPECT_TRUE(TestAccess::announce(mutex, *slot, Bias::ordered));
+  mutex.unlock_shared(slot);
 }
 
 TEST(ReaderBiasTest, DoesNotComeWhileWritersKeepComing) {
@@ -199,9 +262,9 @@ struct Halves {
   std::uint64_t second = 0;
 };
 
-TEST(ReaderBiasTest, ReadersNeverSeeHalfAChange) {
+// Writers wait for a bias of that kind before every second write.
+void read_halves(Bias kind, int writes) {
   constexpr int readers = 3;
-  const int writes = scaled(2000);
   std::vector<std::unique_ptr<Halves>> all;
   for (int i = 0; i < 3; ++i) all.push_back(std::make_unique<Halves>());
   std::atomic<bool> written{false};
@@ -212,7 +275,7 @@ TEST(ReaderBiasTest, ReadersNeverSeeHalfAChange) {
         for (const auto& halves : all) {
           const bool let_readers_in = i % 2 == 0;
           if (let_readers_in) {
-            await([&] { return TestAccess::is_biased(halves->mutex); }, "the bias");
+            await([&] { return TestAccess::bias(halves->mutex) >= kind; }, "the bias");
           }
           halves->mutex.lock();
           ++halves->first;
@@ -235,6 +298,15 @@ TEST(ReaderBiasTest, ReadersNeverSeeHalfAChange) {
   });
   for (const auto& halves : all) EXPECT_EQ(halves->first, static_cast<std::uint64_t>(writes));
   EXPECT_GT(announced.load(), 0U);
+}
+
+TEST(ReaderBiasTest, ReadersNeverSeeHalfAChange) {
+  read_halves(Bias::ordered, scaled(700));
+}
+
+TEST(ReaderBiasTest, NorDoTheyWithPlainAnnouncements) {
+  if (!has_barrier()) GTEST_SKIP() << "no process barriers here";
+  read_halves(Bias::plain, scaled(300));
 }
 
 // -- In the maps ---------------------------------------------------------------------------------

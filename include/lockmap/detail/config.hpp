@@ -65,6 +65,13 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
 #define LOCKMAP_ASAN 1
 #endif
 #endif
+#if defined(__SANITIZE_THREAD__)
+#define LOCKMAP_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define LOCKMAP_TSAN 1
+#endif
+#endif
 #ifdef LOCKMAP_ASAN
 #include <sanitizer/asan_interface.h>
 #endif

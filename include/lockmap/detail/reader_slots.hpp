@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <new>
 
 #include "lockmap/detail/backoff.hpp"
@@ -14,12 +15,16 @@ namespace lockmap::detail {
 
 // Where one thread announces what it reads; only that thread writes `reading`.
 struct alignas(cache_line) ReaderSlot {
+  // So many reads take ten times as long as a process barrier (section.hpp).
+  static constexpr std::uint32_t reads_per_barrier = 8192;
+
   explicit constexpr ReaderSlot(const void* idle) noexcept : reading(idle) {}
 
   // The structure lock that the thread reads under; while it reads nothing, the slots that this one
   // belongs to: so one comparison tells that the slot is free and that writers will look at it.
   std::atomic<const void*> reading;
   std::atomic<bool> owned{true};
+  std::uint32_t reads_to_barrier = reads_per_barrier;  // until reads have paid for a barrier
   ReaderSlot* next = nullptr;
 };
 

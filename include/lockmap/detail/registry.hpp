@@ -8,6 +8,7 @@
 
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/owner.hpp"
+#include "lockmap/detail/process_barrier.hpp"
 #include "lockmap/detail/reader_slots.hpp"
 #include "lockmap/detail/wait_graph.hpp"
 
@@ -56,6 +57,8 @@ struct Registry {
   std::atomic<OwnerId> next_owner{1};
   // How often the process was forked: waiters of another generation have no thread any more.
   std::atomic<std::uint64_t> generation{0};
+  // Whether ProcessBarrier is there for writers. Known before there is a map.
+  std::atomic<bool> has_barrier{false};
   ReaderSlots readers;
   WaitGraph graph;
 };
@@ -65,7 +68,7 @@ class LOCKMAP_ONE_PER_PROCESS ThisModule {
  public:
   // For a new map.
   [[nodiscard]] static Registry& registry() noexcept {
-    handle_forks();
+    [[maybe_unused]] static const bool prepared = prepare();
     return registry_;
   }
 
@@ -135,15 +138,17 @@ class LOCKMAP_ONE_PER_PROCESS ThisModule {
     return record_;
   }
 
-  // A child has one thread of its parent's: announcements and waits of the others would hang it.
-  static void handle_forks() noexcept {
+  static bool prepare() noexcept {
+    registry_.has_barrier.store(ProcessBarrier::enable(), std::memory_order_relaxed);
 #if defined(__unix__) || defined(__APPLE__)
-    [[maybe_unused]] static const int registered = pthread_atfork(nullptr, nullptr, [] {
+    // A child has one thread of its parent's: announcements and waits of the others would hang it.
+    pthread_atfork(nullptr, nullptr, [] {
       registry_.generation.fetch_add(1, std::memory_order_relaxed);
       registry_.readers.keep_only(record_.slot);
       registry_.graph.clear();
     });
 #endif
+    return true;
   }
 
   // Looks as if it were in use, so one check serves for all.

@@ -7,8 +7,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 
 #include "lockmap/detail/config.hpp"
+#include "lockmap/detail/process_barrier.hpp"
 #include "lockmap/detail/reader_slots.hpp"
 #include "lockmap/detail/registry.hpp"
 #include "lockmap/detail/shard_mutex.hpp"
@@ -25,26 +27,40 @@ namespace lockmap::detail {
 // Kogan, USENIX ATC 2019.)
 //
 //   reader                                      writer
-//   if biased:                                  lock the mutex
-//     slot := this lock         (seq_cst)       if biased:
-//     if biased                 (seq_cst):        biased := false                 (seq_cst)
-//       read; slot := none      (release)         for each slot of all threads    (seq_cst):
+//   bias := the lock's                          lock the mutex
+//   if bias is not none:                        if the lock is biased:
+//     slot := this lock     (seq_cst, plain)      bias of the lock := none         (seq_cst)
+//     if still biased       (seq_cst, acquire)    if it was plain: process barrier
+//       read; slot := none          (release)     for each slot of all threads     (seq_cst):
 //       done                                        wait until it is not this lock
-//     slot := none          (release)           read and write
+//     slot := none                  (release)   read and write
 //   lock the mutex, read, unlock                unlock the mutex
 //
-// B1  A reader that finds the lock biased after it has announced itself is not overlooked. In the
-//     single order of the seq_cst operations its look comes before the writer's store, or it would
-//     have seen `false`; so its announcement does too, and the writer's look at the slot comes
-//     after it.
-// B2  `biased` becomes true only under the mutex, by a reader: no writer is inside then, and each
-//     that was has released the mutex before. A reader that sees `true` sees what they wrote.
+// There are two kinds of bias. Under `ordered`, announcing and looking again are sequentially
+// consistent, which costs a fence. Under `plain` they are a plain store and load, and the writer's
+// process barrier stands for the fence; that costs the writer microseconds. So a lock gets the plain
+// bias, where the system has such a barrier, only from a reader that has paid for it by thousands of
+// ordered announcements: however reads and writes are mixed, all the barriers together take a
+// fraction of the time of all the reads.
+//
+// B1  A reader that announces itself and finds the lock still biased is not overlooked.
+//     Ordered: in the single order of the seq_cst operations its look comes before the writer's
+//     store, or it would have seen `none`; so its announcement does too, and the writer's look at
+//     the slot comes after it. That also holds if the bias has become plain meanwhile.
+//     Plain: the barrier runs in the reader's thread somewhere. If that is before the reader's look,
+//     the look sees the writer's `none`, or a bias that came after this writer had left. If it is
+//     after the look, it is after the announcement too, and the writer's look at the slot sees
+//     that. So the bias must still be plain: the writer that ends an ordered one runs no barrier.
+// B2  The bias comes and changes only under the mutex, by a reader: no writer is inside then, and
+//     each that was has released the mutex before. A reader that sees it sees what they wrote.
 // B3  A slot is in the list of slots before it is first used, and never leaves it
 //     (reader_slots.hpp). But a thread that first reads in the destructor of a pthread key, after
 //     those of its thread_local objects, hands on nothing.
 // B4  A thread has one slot per registry, and announces in that of the lock's registry. A reader
 //     whose slot is in use (KeyEqual of one map reads another map) takes the mutex, as does one
 //     that has none (no memory, or its thread is ending).
+enum class Bias : std::uint8_t { none, ordered, plain };
+
 class StructureLock {
  public:
   explicit StructureLock(Registry& registry) noexcept : registry_(registry) {}
@@ -57,8 +73,9 @@ class StructureLock {
   LOCKMAP_ALWAYS_INLINE void lock() noexcept {
     mutex_.lock();
     reads_ = 0;
-    if (biased_.load(std::memory_order_relaxed)) [[unlikely]] {
-      revoke();
+    const Bias bias = bias_.load(std::memory_order_relaxed);
+    if (bias != Bias::none) [[unlikely]] {
+      revoke(bias);
     }
   }
   void unlock() noexcept { mutex_.unlock(); }
@@ -71,13 +88,12 @@ class StructureLock {
   // So many reads in a row, and as many for each slot, are what a revocation costs.
   static constexpr std::uint32_t least_reads = 64;
   static constexpr std::size_t reads_per_slot = 16;
-
   // `unlock_shared` wants the result.
   [[nodiscard]] ReaderSlot* lock_shared() noexcept {
-    if (biased_.load(std::memory_order_relaxed)) {
+    const Bias bias = bias_.load(std::memory_order_relaxed);
+    if (bias != Bias::none) {
       if (ReaderSlot* const slot = ThisModule::available_slot(registry_)) {
-        slot->reading.store(this, std::memory_order_seq_cst);
-        if (biased_.load(std::memory_order_seq_cst)) return slot;  // B1
+        if (announce(*slot, bias)) return slot;
         // Release, too: a writer that sees this has to see what the thread read before as done.
         slot->reading.store(&registry_.readers, std::memory_order_release);
       }
@@ -96,20 +112,46 @@ class StructureLock {
     }
   }
 
+  // Whether the reader may read (B1).
+  [[nodiscard]] bool announce(ReaderSlot& slot, Bias bias) noexcept {
+    if (bias == Bias::plain) [[likely]] {
+      slot.reading.store(this, std::memory_order_relaxed);
+      std::atomic_signal_fence(std::memory_order_seq_cst);
+      return bias_.load(std::memory_order_acquire) == Bias::plain;
+    }
+    if (--slot.reads_to_barrier == 0) [[unlikely]] {
+      make_plain(slot);
+    }
+    slot.reading.store(this, std::memory_order_seq_cst);
+    return bias_.load(std::memory_order_seq_cst) != Bias::none;
+  }
+
   LOCKMAP_NOINLINE void consider_bias() noexcept {
     if (reads_ < reads_per_slot * registry_.readers.count()) return;
     reads_ = 0;
-    biased_.store(true, std::memory_order_seq_cst);  // B2
+    if (bias_.load(std::memory_order_relaxed) == Bias::none) {
+      bias_.store(Bias::ordered, std::memory_order_seq_cst);  // B2
+    }
   }
 
-  LOCKMAP_NOINLINE void revoke() noexcept {
-    biased_.store(false, std::memory_order_seq_cst);
+  LOCKMAP_NOINLINE void make_plain(ReaderSlot& slot) noexcept {
+    slot.reads_to_barrier = ReaderSlot::reads_per_barrier;
+    if (!registry_.has_barrier.load(std::memory_order_relaxed)) return;
+    const std::lock_guard lock(mutex_);
+    if (bias_.load(std::memory_order_relaxed) == Bias::ordered) {
+      bias_.store(Bias::plain, std::memory_order_seq_cst);  // B2
+    }
+  }
+
+  LOCKMAP_NOINLINE void revoke(Bias bias) noexcept {
+    bias_.store(Bias::none, std::memory_order_seq_cst);
+    if (bias == Bias::plain) ProcessBarrier::run();
     registry_.readers.wait_for_readers(this);
   }
 
   ShardMutex mutex_;
   std::uint32_t reads_ = 0;  // since the last writer; guarded by the mutex
-  std::atomic<bool> biased_{false};
+  std::atomic<Bias> bias_{Bias::none};
   Registry& registry_;
 };
 

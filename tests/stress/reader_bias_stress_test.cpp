@@ -1,0 +1,74 @@
+// The reader bias under load: see section.hpp.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include <lockmap/lockmap.hpp>
+
+#include "test_access.hpp"
+#include "threads.hpp"
+
+namespace lockmap::test {
+namespace {
+
+using detail::Bias;
+using detail::ReaderSlot;
+using detail::StructureLock;
+using detail::TestAccess;
+using detail::ThisModule;
+
+class Lock : public StructureLock {
+ public:
+  Lock() : StructureLock(ThisModule::registry()) {}
+  using StructureLock::lock;
+  using StructureLock::unlock;
+  ReaderSlot* lock_shared() { return TestAccess::lock_shared(*this); }
+  void unlock_shared(ReaderSlot* slot) { TestAccess::unlock_shared(*this, slot); }
+};
+
+// Store buffering, the one thing that a fence is for: a reader announces itself in the same moment
+// in which a writer ends the bias, again and again.
+void announce_and_revoke(Bias kind) {
+  Lock mutex;
+  const int rounds = scaled(30'000);
+  std::atomic<int> begun{0};
+  std::atomic<int> done{0};
+  std::atomic<int> written{0};
+  int overlaps = 0;
+  Worker reader([&] {
+    for (int round = 1; round <= rounds; ++round) {
+      while (begun.load(std::memory_order_relaxed) != round) detail::cpu_pause();
+      ReaderSlot* const slot = mutex.lock_shared();
+      const int before = written.load(std::memory_order_relaxed);
+      for (int i = 0; i < 20; ++i) detail::cpu_pause();
+      if (written.load(std::memory_order_relaxed) != before) ++overlaps;
+      mutex.unlock_shared(slot);
+      done.store(round);
+    }
+  });
+  for (int round = 1; round <= rounds; ++round) {
+    TestAccess::set_bias(mutex, kind);
+    begun.store(round, std::memory_order_relaxed);
+    for (int i = 0; i < round % 16; ++i) detail::cpu_pause();
+    mutex.lock();
+    written.store(round, std::memory_order_relaxed);
+    mutex.unlock();
+    while (done.load() != round) std::this_thread::yield();
+  }
+  reader.join();
+  EXPECT_EQ(overlaps, 0);
+}
+
+TEST(ReaderBiasStressTest, AWriterOverlooksNoOrderedAnnouncementOnItsWayToMemory) {
+  announce_and_revoke(Bias::ordered);
+}
+
+TEST(ReaderBiasStressTest, AWriterOverlooksNoPlainAnnouncementOnItsWayToMemory) {
+  if (!ThisModule::registry().has_barrier) GTEST_SKIP() << "no process barriers here";
+  announce_and_revoke(Bias::plain);
+}
+
+}  // namespace
+}  // namespace lockmap::test
