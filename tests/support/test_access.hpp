@@ -70,9 +70,38 @@ struct TestAccess {
   // Whether readers may announce themselves instead of taking the mutex.
   static std::uint32_t sleepers(const ShardMutex& mutex) { return mutex.sleepers_.load(); }
   static Bias bias(const StructureLock& lock) { return lock.bias_.load(); }
-  static bool is_biased(const StructureLock& lock) { return bias(lock) != Bias::none; }
+  static bool is_biased(const StructureLock& lock) { return bias(lock) > Bias::pinning; }
 
   // The lock's sections, by hand.
+  // From now on, or no longer, threads that have not held keys before pin keys by announcement as
+  // often as they can.
+  static void pin_eagerly(bool eagerly) {
+    ThisModule::registry().pins_eagerly = eagerly;
+    ThisModule::owner().holds_to_barrier = 1;
+  }
+  template <class Map>
+  static std::size_t pinning_shards(const Map& map) {
+    std::size_t count = 0;
+    for (const auto& shard : base_of(map).shards()) {
+      count += bias(shard) == Bias::pinning ? 1U : 0U;
+    }
+    return count;
+  }
+  // Until somebody ends it. False if the system has no process barriers.
+  template <class Map>
+  static bool let_pin(const Map& map) {
+    for (auto& shard : base_of(map).shards()) {
+      shard.lock();
+      shard.let_pin();
+      shard.unlock();
+    }
+    return pinning_shards(map) == map.shard_count();
+  }
+  static void let_pin_under(StructureLock& lock) {
+    lock.lock();
+    lock.let_pin();
+    lock.unlock();
+  }
   // With nobody inside.
   static void set_bias(StructureLock& lock, Bias bias) { lock.bias_.store(bias); }
   static bool announce(StructureLock& lock, ReaderSlot& slot, Bias bias) {

@@ -94,12 +94,21 @@ template <Mode mode, class Section, class Found>
   if (!Section::may_read(node)) [[unlikely]] {
     return {};
   }
-  Owner& owner = section.shard().this_owner();
+  Owner& owner = section.owner_for_hold(found.made);
   const bool has_value = !found.made;  // I4
   section.shard().lock_of(node).lock_unpinned(section, owner.id, mode, has_value);
   detail::add_hold(owner, node.state, mode);
   section.touch(node, touch, has_value);
   return {node, owner, has_value};
+}
+
+// Locks the key of a node if nobody holds or wants it, in a pinning section.
+template <Mode mode, class Section, class Node>
+[[nodiscard]] Hold<Node> try_hold_announced(Section& section, Node& node) noexcept {
+  Owner& owner = section.shard().this_owner();
+  if (!section.shard().lock_of(node).try_lock_unpinned(section, owner.id, mode)) return {};
+  detail::add_hold(owner, node.state, mode);
+  return {node, owner, true};
 }
 
 // Locks a key that is pinned if that takes no waiting. Throws std::system_error if waiting would
@@ -134,7 +143,7 @@ template <class Section, class Node, class D>
     detail::add_hold(owner, node.state, mode);
     return Hold<Node>(node, owner, node.state.load(std::memory_order_relaxed).has_value());
   };
-  const auto held_in = [&](Section& in_section) {
+  const auto held_in = [&](auto& in_section) {
     const Hold<Node> hold = held();
     in_section.touch_pinned(node, touch, hold.had_value());
     return hold;
@@ -155,7 +164,7 @@ template <class Section, class Node, class D>
     }
     std::string key;
     if (wait == KeyLock::Wait::deadlock) key = detail::describe_noexcept(node.key);
-    Section again(shard);
+    typename std::remove_reference_t<decltype(shard)>::Section again(shard);
     // Giving up, it looks once more.
     if (wait != KeyLock::Wait::locked &&
         (wait == KeyLock::Wait::deadlock || !lock.try_lock_pinned(owner.id, mode))) {

@@ -123,9 +123,16 @@ class KeyLock {
     word_.store(State::of_sole_holder(owner, mode, has_value), std::memory_order_relaxed);
   }
 
+  // Locks a key that has a value and that nobody holds or wants, beside others that try to. False
+  // if there is somebody, or for no reason.
+  [[nodiscard]] bool try_lock_unpinned(PinAccess /*access*/, OwnerId owner, Mode mode) noexcept {
+    State state(State::has_value_bit);
+    return word_.compare_exchange(state, State::of_sole_holder(owner, mode, true),
+                                  std::memory_order_acquire);
+  }
+
   // For a key that others want, and perhaps one of them has.
-  [[nodiscard]] bool pin_and_try_lock(ExclusiveAccess /*access*/, OwnerId owner,
-                                      Mode mode) noexcept {
+  [[nodiscard]] bool pin_and_try_lock(PinAccess /*access*/, OwnerId owner, Mode mode) noexcept {
     State state = word_.load(std::memory_order_relaxed);
     while (state.allows(mode)) {
       if (word_.compare_exchange(state, state.pin().lock(owner, mode), std::memory_order_acquire)) {
@@ -136,7 +143,7 @@ class KeyLock {
   }
 
   // For an owner that is to wait: from now on the node stays (I2).
-  void pin(ExclusiveAccess /*access*/) noexcept { word_.add_pin(std::memory_order_relaxed); }
+  void pin(PinAccess /*access*/) noexcept { word_.add_pin(std::memory_order_relaxed); }
 
   // For an owner whose pin is counted; `mine` is the waking bit of a waiter that is on its way.
   [[nodiscard]] bool try_lock_pinned(OwnerId owner, Mode mode, std::uint64_t mine = 0) noexcept {

@@ -5,7 +5,6 @@
 
 #include "lockmap/detail/config.hpp"
 
-// ThreadSanitizer does not know it.
 #if defined(__linux__) && !defined(LOCKMAP_TSAN) && __has_include(<linux/membarrier.h>)
 #define LOCKMAP_MEMBARRIER 1
 #include <linux/membarrier.h>
@@ -15,6 +14,8 @@
 #include <cstdlib>
 #endif
 
+#include <atomic>
+
 namespace lockmap::detail {
 
 // Where two threads each store to one place and then load from the other's, at least one of them
@@ -23,6 +24,19 @@ namespace lockmap::detail {
 // other then needs only to keep the compiler from moving its load before its store.
 class ProcessBarrier {
  public:
+  // How the other thread stores and loads.
+#ifdef LOCKMAP_TSAN
+  // ThreadSanitizer does not know of such fences: so that it sees everything else, the thread has
+  // its own.
+  static constexpr std::memory_order store_order = std::memory_order_seq_cst;
+  static constexpr std::memory_order load_order = std::memory_order_seq_cst;
+  [[nodiscard]] static bool enable() noexcept {
+    return true;
+  }
+  static void run() noexcept {}
+#else
+  static constexpr std::memory_order store_order = std::memory_order_relaxed;
+  static constexpr std::memory_order load_order = std::memory_order_acquire;
 #ifdef LOCKMAP_MEMBARRIER
   // Whether there is such a fence; to be asked once before the first `run`.
   [[nodiscard]] static bool enable() noexcept {
@@ -48,6 +62,7 @@ class ProcessBarrier {
     return false;
   }
   static void run() noexcept {}
+#endif
 #endif
 };
 

@@ -59,6 +59,8 @@ struct Registry {
   std::atomic<std::uint64_t> generation{0};
   // Whether ProcessBarrier is there for writers. Known before there is a map.
   std::atomic<bool> has_barrier{false};
+  // Keys are pinned by announcement wherever that can be, whatever it costs: for tests.
+  std::atomic<bool> pins_eagerly{false};
   ReaderSlots readers;
   WaitGraph graph;
 };

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <utility>
 
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/process_barrier.hpp"
@@ -59,7 +60,16 @@ namespace lockmap::detail {
 // B4  A thread has one slot per registry, and announces in that of the lock's registry. A reader
 //     whose slot is in use (KeyEqual of one map reads another map) takes the mutex, as does one
 //     that has none (no memory, or its thread is ending).
-enum class Bias : std::uint8_t { none, ordered, plain };
+//
+// A third kind, `pinning`, is for those who lock keys that are there. They announce themselves as
+// plain readers do, and then may pin nodes and lock keys by compare-exchange, which touches only the
+// key's own line. Values must not be read without a lock meanwhile, so readers are not let in, and
+// end this bias as writers do. It comes from an exclusive section of a thread that has locked so
+// many keys under the mutex that it has paid for the barrier.
+//
+// B5  A bias changes to or from `pinning` only through `none`: sections that read without locks and
+//     sections that pin never overlap.
+enum class Bias : std::uint8_t { none, pinning, ordered, plain };
 
 class StructureLock {
  public:
@@ -80,8 +90,19 @@ class StructureLock {
   }
   void unlock() noexcept { mutex_.unlock(); }
 
+  // At the end of an exclusive section.
+  void let_pin() noexcept {
+    if (registry_.has_barrier.load(std::memory_order_relaxed)) {
+      bias_.store(Bias::pinning, std::memory_order_release);
+    }
+  }
+  [[nodiscard]] bool lets_pin() const noexcept {
+    return bias_.load(std::memory_order_relaxed) == Bias::pinning;
+  }
+
  private:
   friend class ExclusiveSection;
+  friend class PinningSection;
   friend class SharedSection;
   friend struct TestAccess;
 
@@ -91,7 +112,7 @@ class StructureLock {
   // `unlock_shared` wants the result.
   [[nodiscard]] ReaderSlot* lock_shared() noexcept {
     const Bias bias = bias_.load(std::memory_order_relaxed);
-    if (bias != Bias::none) {
+    if (bias > Bias::pinning) {
       if (ReaderSlot* const slot = ThisModule::available_slot(registry_)) {
         if (announce(*slot, bias)) return slot;
         // Release, too: a writer that sees this has to see what the thread read before as done.
@@ -99,6 +120,9 @@ class StructureLock {
       }
     }
     mutex_.lock();
+    if (bias_.load(std::memory_order_relaxed) == Bias::pinning) [[unlikely]] {
+      revoke(Bias::pinning);  // B5
+    }
     if (++reads_ >= least_reads) [[unlikely]] {
       consider_bias();
     }
@@ -112,12 +136,20 @@ class StructureLock {
     }
   }
 
-  // Whether the reader may read (B1).
+  // Null if keys are not to be pinned in that way now; else what `unlock_shared` wants.
+  [[nodiscard]] ReaderSlot* lock_for_pinning() noexcept {
+    ReaderSlot* const slot = ThisModule::available_slot(registry_);
+    if (slot == nullptr || announce(*slot, Bias::pinning)) return slot;
+    slot->reading.store(&registry_.readers, std::memory_order_release);
+    return nullptr;
+  }
+
+  // Whether the announcement counts (B1).
   [[nodiscard]] bool announce(ReaderSlot& slot, Bias bias) noexcept {
-    if (bias == Bias::plain) [[likely]] {
-      slot.reading.store(this, std::memory_order_relaxed);
+    if (bias != Bias::ordered) [[likely]] {
+      slot.reading.store(this, ProcessBarrier::store_order);
       std::atomic_signal_fence(std::memory_order_seq_cst);
-      return bias_.load(std::memory_order_acquire) == Bias::plain;
+      return bias_.load(ProcessBarrier::load_order) == bias;
     }
     if (--slot.reads_to_barrier == 0) [[unlikely]] {
       make_plain(slot);
@@ -145,7 +177,7 @@ class StructureLock {
 
   LOCKMAP_NOINLINE void revoke(Bias bias) noexcept {
     bias_.store(Bias::none, std::memory_order_seq_cst);
-    if (bias == Bias::plain) ProcessBarrier::run();
+    if (bias != Bias::ordered) ProcessBarrier::run();
     registry_.readers.wait_for_readers(this);
   }
 
@@ -155,9 +187,18 @@ class StructureLock {
   Registry& registry_;
 };
 
-// Says, as a parameter, that the calling thread is in an exclusive section: it holds the shard
-// mutex, and nobody else is in a section of the shard. Only sections make one.
-class ExclusiveAccess {
+// Says, as a parameter, that the calling thread is in a section in which nodes may be pinned. Only
+// sections make one.
+class PinAccess {
+ protected:
+  friend class PinningSection;
+
+  PinAccess() = default;
+};
+
+// The same of an exclusive section: it holds the shard mutex, and nobody else is in a section of
+// the shard.
+class ExclusiveAccess : public PinAccess {
  private:
   friend class ExclusiveSection;
   template <class Key, class Value, class KeyEqual, class Allocator, class Policy>
@@ -193,6 +234,33 @@ class SharedSection {
  private:
   StructureLock& lock_;
   ReaderSlot* slot_;
+};
+
+// The time during which a thread may pin nodes and lock keys by compare-exchange; others may do so
+// at the same time. False if it could not begin.
+class PinningSection {
+ public:
+  explicit PinningSection(StructureLock& lock) noexcept
+      : PinningSection(lock, lock.lock_for_pinning()) {}
+  PinningSection(const PinningSection&) = delete;
+  PinningSection& operator=(const PinningSection&) = delete;
+  ~PinningSection() { leave(); }
+
+  void leave() noexcept {
+    if (slot_ != nullptr) lock_.unlock_shared(std::exchange(slot_, nullptr));
+  }
+  [[nodiscard]] explicit operator bool() const noexcept { return slot_ != nullptr; }
+
+  // NOLINTNEXTLINE(google-explicit-constructor): a section is access.
+  operator PinAccess() const noexcept { return {}; }
+
+ protected:
+  PinningSection(StructureLock& lock, ReaderSlot* slot) noexcept : lock_(lock), slot_(slot) {}
+  [[nodiscard]] ReaderSlot* hand_over() noexcept { return std::exchange(slot_, nullptr); }
+
+ private:
+  StructureLock& lock_;
+  ReaderSlot* slot_;  // null: not begun, or left
 };
 
 }  // namespace lockmap::detail

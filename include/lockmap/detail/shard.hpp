@@ -130,6 +130,15 @@ class alignas(cache_line) Shard : private StructureLock {
     [[nodiscard]] Policy& policy() const noexcept { return shard().policy_; }
     [[nodiscard]] LoadWaiters& load_waiters() const noexcept { return shard().load_waiters_; }
 
+    // The calling thread, which is about to lock a key of a node that was `made` for it or not.
+    [[nodiscard]] Owner& owner_for_hold(bool made) noexcept {
+      Owner& owner = ThisModule::record(shard().registry()).owner;
+      if (--owner.holds_to_barrier == 0) [[unlikely]] {
+        shard().on_holds_paid(owner, made);
+      }
+      return owner;
+    }
+
     // -- Finding and making nodes ----------------------------------------------------------------
 
     // Null if the key has no node.
@@ -245,6 +254,42 @@ class alignas(cache_line) Shard : private StructureLock {
    private:
     Shard* shard_;  // null: left
   };
+
+  // The time during which a thread may lock keys that are there, by announcement (section.hpp). Not
+  // for shards with an order: it would have to change.
+  class AnnouncedSection : public PinningSection {
+   public:
+    explicit AnnouncedSection(Shard& shard) noexcept : PinningSection(shard), shard_(shard) {}
+
+    struct InTransit {
+      Shard* shard;
+      ReaderSlot* slot;
+    };
+    explicit AnnouncedSection(InTransit section) noexcept
+        : PinningSection(*section.shard, section.slot), shard_(*section.shard) {}
+    [[nodiscard]] InTransit hand_over() noexcept { return {&shard_, PinningSection::hand_over()}; }
+
+    [[nodiscard]] Shard& shard() const noexcept { return shard_; }
+
+    // Null if the key has no node.
+    template <class T>
+    [[nodiscard]] Node* find(const HashedKey<T>& key) const {
+      shard_.table_.prefetch(key);
+      const Position position = shard_.table_.find(key);
+      return position == shard_.table_.end() ? nullptr : *position;
+    }
+
+    void touch_pinned(Node& /*node*/, Touch /*touch*/, bool /*hit*/) noexcept {}
+
+   private:
+    Shard& shard_;
+  };
+
+  // Whether an announced section can begin, for now.
+  [[nodiscard]] bool allows_announced_sections() const noexcept {
+    if constexpr (Policy::enabled) return false;
+    return lets_pin();
+  }
 
   // A walk over all keys that are in the shard from its beginning to its end. While one is under
   // way, no node is moved and no chunk is freed.
@@ -362,11 +407,13 @@ class alignas(cache_line) Shard : private StructureLock {
     Node* first_victim = nullptr;  // a list of evicted nodes, in the order of eviction
     Node* last_victim = nullptr;
     Node* moved_from = nullptr;  // a list of nodes whose contents have moved
+    bool lets_pin = false;       // the pinning bias is to come
   };
 
   LOCKMAP_NOINLINE void unlock_and_do_deferred() noexcept {
     Deferred deferred = std::exchange(deferred_, {});
     has_deferred_ = false;
+    if (deferred.lets_pin) let_pin();
     unlock();
     deferred.to_wake.wake_all();
     if (deferred.unused != nullptr) {
@@ -384,6 +431,24 @@ class alignas(cache_line) Shard : private StructureLock {
       if (deferred.first_victim != nullptr) {
         VictimQueue::push(&end_victims, this, deferred.first_victim);
       }
+    }
+  }
+
+  // An owner's holds have paid for a process barrier, or it is yet to be enrolled. Keys are to be
+  // pinned by announcement if owners take turns here: for one alone, the mutex costs less.
+  LOCKMAP_NOINLINE void on_holds_paid(Owner& owner, bool made) noexcept {
+    const bool eager = registry().pins_eagerly.load(std::memory_order_relaxed);
+    owner.holds_to_barrier = eager ? 1 : Owner::holds_per_barrier;
+    if (owner.id == 0) {
+      (void)this_owner();  // enrolls it
+      return;
+    }
+    const bool contested = paid_by_ != owner.id && paid_by_ != 0;
+    paid_by_ = owner.id;
+    const bool pays = std::exchange(contested_, contested) && contested;
+    if ((pays || eager) && !made && !Policy::enabled) {
+      deferred_.lets_pin = true;
+      has_deferred_ = true;
     }
   }
 
@@ -686,6 +751,8 @@ class alignas(cache_line) Shard : private StructureLock {
   WaitQueues waiters_;
   LoadWaiters load_waiters_;
   Deferred deferred_;
+  OwnerId paid_by_ = 0;       // whose holds here last paid for a barrier,
+  bool contested_ = false;    // and whether those before were another owner's
   std::size_t reserved_ = 0;  // for so many keys, room stays
   std::size_t walks_ = 0;     // under way
   ValueCount values_;

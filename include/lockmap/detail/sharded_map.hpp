@@ -199,11 +199,10 @@ class ShardedMap {
   /// Deadlock: this thread holds the key, shared or not, or is part of a cycle. Throws what the
   /// allocator and the key's constructor throw. Amortised constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
-  [[nodiscard]] Entry entry(Q&& key) {
-    return with_node(std::forward<Q>(key), [](Section& section, Found found) {
-      Shard& shard = section.shard();
-      return Entry(shard, lock_found<Mode::exclusive>(section, found, Touch::use, NoDeadline{}));
-    });
+  [[nodiscard]] LOCKMAP_ALWAYS_INLINE Entry entry(Q&& key) {
+    return with_hold<Entry::mode>(
+        std::forward<Q>(key), NoDeadline{},
+        [](Shard& shard, const Hold& hold) { return Entry(shard, hold); });
   }
 
   /// `entry` without waiting: empty if the key is held, by this thread or another. Throws what the
@@ -246,10 +245,10 @@ class ShardedMap {
   /// it again, whoever waits. Throws what the allocator and the key's constructor throw. Amortised
   /// constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
-  [[nodiscard]] SharedEntry shared_entry(Q&& key) {
-    return with_node(std::forward<Q>(key), [](Section& section, Found found) {
-      return lock<SharedEntry>(section, found, Touch::use);
-    });
+  [[nodiscard]] LOCKMAP_ALWAYS_INLINE SharedEntry shared_entry(Q&& key) {
+    return with_hold<SharedEntry::mode>(
+        std::forward<Q>(key), NoDeadline{},
+        [](Shard& shard, const Hold& hold) { return SharedEntry(shard, hold); });
   }
 
   /// `shared_entry` without waiting: empty if another owner holds the key exclusively or waits to,
@@ -726,13 +725,20 @@ class ShardedMap {
   template <class Guard, class T>
   [[nodiscard]] static std::optional<Guard> lock_existing(Shard& shard, const HashedKey<T>& key,
                                                           Touch touch) {
-    Section section(shard);
-    Node* const node = section.find(key);
-    if (node == nullptr) {
-      section.policy().on_miss(touch);
-      return std::nullopt;
+    Hold hold;
+    if (shard.allows_announced_sections()) [[unlikely]] {
+      hold = hold_announced<Guard::mode>(shard, key.borrowed(), NoDeadline{});
     }
-    return lock<Guard>(section, {node}, touch);
+    if (!hold) [[likely]] {
+      Section section(shard);
+      Node* const node = section.find(key);
+      if (node == nullptr) {
+        section.policy().on_miss(touch);
+        return std::nullopt;
+      }
+      hold = lock_found<Guard::mode>(section, {node}, touch, NoDeadline{});
+    }
+    return Guard(shard, hold);
   }
 
   template <class Guard, class Q>
@@ -812,6 +818,51 @@ class ShardedMap {
              section.find_or_make(hashed, MapKeys::stored_key(hashed, std::forward<Q>(key))));
   }
 
+  // Locks a key, present or not, and returns `f(shard, hold)`, without a hold if the deadline was
+  // too early.
+  template <Mode mode, class Q, class D, class F>
+  LOCKMAP_ALWAYS_INLINE auto with_hold(Q&& key, const D& deadline, const F& f) {
+    auto hashed = keys_.hashed(std::forward<Q>(key));
+    Shard& shard = shards_.of(hashed.hash);
+    Hold hold;
+    if (shard.allows_announced_sections()) [[unlikely]] {
+      hold = hold_announced<mode>(shard, hashed.borrowed(), deadline);
+    }
+    if (!hold) [[likely]] {
+      Section section(shard);
+      const Found found =
+          section.find_or_make(hashed, MapKeys::stored_key(hashed, std::forward<Q>(key)));
+      hold = lock_found<mode>(section, found, Touch::use, deadline);
+    }
+    return f(shard, hold);
+  }
+
+  template <class Guard, class Q, class D>
+  [[nodiscard]] std::optional<Guard> lock_entry(Q&& key, const D& deadline) {
+    return with_hold<Guard::mode>(
+        std::forward<Q>(key), deadline, [](Shard& shard, const Hold& hold) {
+          return hold ? std::optional<Guard>(Guard(shard, hold)) : std::nullopt;
+        });
+  }
+
+  // Locks a key that is there, in an announced section. None if that cannot be, or if the deadline
+  // was too early.
+  template <Mode mode, class T, class D>
+  [[nodiscard]] LOCKMAP_NOINLINE static Hold hold_announced(Shard& shard, HashedKey<T> key,
+                                                            const D& deadline) {
+    using AnnouncedSection = typename Shard::AnnouncedSection;
+    AnnouncedSection section(shard);
+    if (!section) return {};
+    Node* const node = section.find(key);
+    if (node == nullptr) return {};
+    const Hold hold = detail::try_hold_announced<mode>(section, *node);
+    if (hold) [[likely]] {
+      return hold;
+    }
+    return detail::hold_contended<AnnouncedSection>(section.hand_over(), *node, mode, Touch::use,
+                                                    deadline);
+  }
+
   // Out of line to keep the fast path inlinable.
   [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Value> locked_insert(
       typename Section::InTransit in_transit, Found found, Value&& value) {
@@ -835,13 +886,6 @@ class ShardedMap {
       entry.eviction_ = Eviction::others_now;
       entry.construct(std::move(value));
     }
-  }
-
-  template <class Guard, class Q, class D>
-  [[nodiscard]] std::optional<Guard> lock_entry(Q&& key, const D& deadline) {
-    return with_node(std::forward<Q>(key), [&](Section& section, Found found) {
-      return lock<Guard>(section, found, Touch::use, deadline);
-    });
   }
 
   // Calls `f(deadline)` for a limit of any kind.
