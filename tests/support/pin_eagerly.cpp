@@ -1,5 +1,5 @@
-// Part of programs whose threads are to lock keys by announcement (section.hpp) as often as they
-// can: every hold under a shard mutex lets others begin, and most other operations end it.
+// Part of programs whose threads are to lock keys by announcement (section.hpp) again and again:
+// every so many holds under a shard mutex let others begin, and most other operations end it.
 
 #include "test_access.hpp"
 
@@ -7,7 +7,7 @@ namespace lockmap::test {
 namespace {
 
 [[maybe_unused]] const bool eager = [] {
-  detail::TestAccess::pin_eagerly(true);
+  detail::TestAccess::pin_eagerly(LOCKMAP_TEST_HOLDS_PER_BARRIER);
   return true;
 }();
 

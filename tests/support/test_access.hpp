@@ -73,10 +73,10 @@ struct TestAccess {
   static bool is_biased(const StructureLock& lock) { return bias(lock) > Bias::pinning; }
 
   // The lock's sections, by hand.
-  // From now on, or no longer, threads that have not held keys before pin keys by announcement as
-  // often as they can.
-  static void pin_eagerly(bool eagerly) {
-    ThisModule::registry().pins_eagerly = eagerly;
+  // From now on, this thread and those that have not held keys before let others pin keys by
+  // announcement after so many holds, contested or not.
+  static void pin_eagerly(std::uint32_t holds) {
+    ThisModule::registry().holds_per_barrier = holds;
     ThisModule::owner().holds_to_barrier = 1;
   }
   template <class Map>

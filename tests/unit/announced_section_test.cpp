@@ -23,9 +23,9 @@ namespace lockmap::test::announced {
 namespace {
 
 using detail::Bias;
-using detail::Owner;
 using detail::PinningSection;
 using detail::ReaderSlot;
+using detail::Registry;
 using detail::StructureLock;
 using detail::TestAccess;
 using detail::ThisModule;
@@ -111,7 +111,7 @@ TEST_F(AnnouncedSectionTest, BeginsWhereOwnersTakeTurnsAndHavePaid) {
   LockMap<int, int> map(Options{.shard_count = 1});
   map.insert(1, 0);
   const auto pay = [&map] {
-    for (std::uint32_t i = 0; i < Owner::holds_per_barrier; ++i) ++*map.entry(1);
+    for (std::uint32_t i = 0; i < Registry::enough_holds; ++i) ++*map.entry(1);
   };
   for (int i = 0; i < 4; ++i) {
     pay();
@@ -132,16 +132,16 @@ TEST_F(AnnouncedSectionTest, BeginsWhereOwnersTakeTurnsAndHavePaid) {
   EXPECT_EQ(TestAccess::pinning_shards(map), 1U);
   map.insert(2, 0);
   EXPECT_EQ(TestAccess::pinning_shards(map), 0U);
-  EXPECT_EQ(map.get(1), static_cast<int>(12 * Owner::holds_per_barrier));
+  EXPECT_EQ(map.get(1), static_cast<int>(12 * Registry::enough_holds));
 }
 
 TEST_F(AnnouncedSectionTest, NeverInACache) {
-  TestAccess::pin_eagerly(true);
+  TestAccess::pin_eagerly(1);
   LruLockMap<int, int> cache(LruOptions{.max_size = 8, .shard_count = 1});
   cache.insert(1, 0);
   for (int i = 0; i < 100; ++i) ++*cache.entry(1);
   EXPECT_EQ(TestAccess::pinning_shards(cache), 0U);
-  TestAccess::pin_eagerly(false);
+  TestAccess::pin_eagerly(Registry::enough_holds);
 }
 
 TEST_F(AnnouncedSectionTest, OperationsOnAPresentKeyGoOn) {

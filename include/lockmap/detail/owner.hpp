@@ -84,11 +84,8 @@ class SharedHolds {
 // Each thread is an owner. Only the owner's own thread touches it; while it blocks, the wait-for
 // graph looks at what it holds.
 struct Owner {
-  // So many holds take ten times as long as a process barrier (section.hpp).
-  static constexpr std::uint32_t holds_per_barrier = 8192;
-
   OwnerId id = 0;  // 0: not enrolled yet
-  // Until those under shard mutexes have paid for a barrier, and before the owner is enrolled.
+  // Until those under shard mutexes have paid for a process barrier (section.hpp).
   std::uint32_t holds_to_barrier = 1;
   // Keys it holds: only an owner that holds one can be part of a deadlock (I8).
   std::size_t held = 0;

@@ -437,8 +437,7 @@ class alignas(cache_line) Shard : private StructureLock {
   // An owner's holds have paid for a process barrier, or it is yet to be enrolled. Keys are to be
   // pinned by announcement if owners take turns here: for one alone, the mutex costs less.
   LOCKMAP_NOINLINE void on_holds_paid(Owner& owner, bool made) noexcept {
-    const bool eager = registry().pins_eagerly.load(std::memory_order_relaxed);
-    owner.holds_to_barrier = eager ? 1 : Owner::holds_per_barrier;
+    owner.holds_to_barrier = registry().holds_per_barrier.load(std::memory_order_relaxed);
     if (owner.id == 0) {
       (void)this_owner();  // enrolls it
       return;
@@ -446,6 +445,7 @@ class alignas(cache_line) Shard : private StructureLock {
     const bool contested = paid_by_ != owner.id && paid_by_ != 0;
     paid_by_ = owner.id;
     const bool pays = std::exchange(contested_, contested) && contested;
+    const bool eager = owner.holds_to_barrier < Registry::enough_holds;
     if ((pays || eager) && !made && !Policy::enabled) {
       deferred_.lets_pin = true;
       has_deferred_ = true;
