@@ -31,8 +31,8 @@ namespace lockmap::detail {
 //
 // I1  A node is in its shard's table exactly while it is linked in the shard's order or set aside
 //     there (maps with an order). The table owns it.
-// I2  Pins go from 0 to 1 only under the shard mutex. While a node has a pin it is neither removed
-//     nor moved.
+// I2  Pins go from 0 to 1 only under the shard mutex or in a pinning section. While a node has a pin
+//     it is neither removed nor moved.
 // I3  The value is touched only by the holder or, while pins are 0, by the holder of the shard
 //     mutex; and it is read, while pins are 0, in a shared section (I11).
 // I4  When the shard mutex is free, a node without a value has at least one pin. (The last pin of
@@ -59,15 +59,20 @@ namespace lockmap::detail {
 // I12 Waiters are admitted in their order: a shared request is queued behind every waiter, and so
 //     never overtakes an exclusive one that waits. Whatever takes a hold or a waiter away admits
 //     those at the head of the queue that can go on without it.
+// I13 In a pinning section nothing in the shard is written, and of nodes only the words. No other
+//     section lasts meanwhile but other pinning ones (section.hpp). So whatever is done under the
+//     shard mutex, or read in a shared section, finds pins that are 0 to stay 0.
 //
-// Transitions of the state word (M: under the shard mutex; H: by a holder; P: by an owner whose pin
-// is counted). A plain store suffices where nobody else may write: with M while pins are 0 (I2),
-// and with M by the exclusive holder, because all else that may happen to a locked word needs M.
+// Transitions of the state word (M: under the shard mutex; A: in a pinning section; H: by a holder;
+// P: by an owner whose pin is counted). A plain store suffices where nobody else may write: with M
+// while pins are 0 (I2), and with M by the exclusive holder, because all else that may happen to a
+// locked word needs M, or A, which M excludes (I13).
 //
 //   function           when                             how               who   order
 //   lock_unpinned      pins 0                           store             M     (1)
-//   pin_and_try_lock   pins > 0, the mode is allowed    compare-exchange  M     acquire
-//   pin                else                             fetch-add         M     relaxed (2)
+//   try_lock_unpinned  pins 0, a value                  compare-exchange  A     acquire
+//   pin_and_try_lock   the mode is allowed              compare-exchange  M, A  acquire
+//   pin                else                             fetch-add         M, A  relaxed (2)
 //   try_lock_pinned    the mode is allowed              compare-exchange  P     acquire
 //   lock_or_enqueue    the mode is not allowed: queued  compare-exchange  M, P  relaxed (2)
 //   withdraw           deadline passed, still queued    fetch-and         M, P  relaxed (2)

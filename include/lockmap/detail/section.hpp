@@ -37,12 +37,18 @@ namespace lockmap::detail {
 //     slot := none                  (release)   read and write
 //   lock the mutex, read, unlock                unlock the mutex
 //
-// There are two kinds of bias. Under `ordered`, announcing and looking again are sequentially
+// There are two kinds of bias for readers. Under `ordered`, announcing and looking again are sequentially
 // consistent, which costs a fence. Under `plain` they are a plain store and load, and the writer's
 // process barrier stands for the fence; that costs the writer microseconds. So a lock gets the plain
 // bias, where the system has such a barrier, only from a reader that has paid for it by thousands of
 // ordered announcements: however reads and writes are mixed, all the barriers together take a
 // fraction of the time of all the reads.
+//
+// A third kind, `pinning`, is for those who lock keys that are there. They announce themselves as
+// under `plain`, and then may pin nodes and lock keys by compare-exchange: that writes no line but
+// the key's. Since values must not be read without a lock meanwhile, readers end this bias as
+// writers do. It comes at the end of an exclusive section, if owners take turns in the shard and
+// the one that is inside has locked so many keys under the mutex that they have paid for a barrier.
 //
 // B1  A reader that announces itself and finds the lock still biased is not overlooked.
 //     Ordered: in the single order of the seq_cst operations its look comes before the writer's
@@ -52,21 +58,15 @@ namespace lockmap::detail {
 //     the look sees the writer's `none`, or a bias that came after this writer had left. If it is
 //     after the look, it is after the announcement too, and the writer's look at the slot sees
 //     that. So the bias must still be plain: the writer that ends an ordered one runs no barrier.
-// B2  The bias comes and changes only under the mutex, by a reader: no writer is inside then, and
-//     each that was has released the mutex before. A reader that sees it sees what they wrote.
+// B2  The bias comes and changes only under the mutex, by a reader or as the last step of a writer:
+//     each writer that was inside has released the mutex before, or does nothing more. Whoever sees
+//     the bias sees what they wrote.
 // B3  A slot is in the list of slots before it is first used, and never leaves it
 //     (reader_slots.hpp). But a thread that first reads in the destructor of a pthread key, after
 //     those of its thread_local objects, hands on nothing.
 // B4  A thread has one slot per registry, and announces in that of the lock's registry. A reader
 //     whose slot is in use (KeyEqual of one map reads another map) takes the mutex, as does one
 //     that has none (no memory, or its thread is ending).
-//
-// A third kind, `pinning`, is for those who lock keys that are there. They announce themselves as
-// plain readers do, and then may pin nodes and lock keys by compare-exchange, which touches only the
-// key's own line. Values must not be read without a lock meanwhile, so readers are not let in, and
-// end this bias as writers do. It comes from an exclusive section of a thread that has locked so
-// many keys under the mutex that it has paid for the barrier.
-//
 // B5  A bias changes to or from `pinning` only through `none`: sections that read without locks and
 //     sections that pin never overlap.
 enum class Bias : std::uint8_t { none, pinning, ordered, plain };
