@@ -31,8 +31,8 @@ namespace lockmap::detail {
 //
 // I1  A node is in its shard's table exactly while it is linked in the shard's order or set aside
 //     there (maps with an order). The table owns it.
-// I2  Pins go from 0 to 1 only under the shard mutex or in a pinning section. While a node has a pin
-//     it is neither removed nor moved.
+// I2  Pins go from 0 to 1 only under the shard mutex or in a pinning section. While a node has a
+//     pin it is neither removed nor moved.
 // I3  The value is touched only by the holder or, while pins are 0, by the holder of the shard
 //     mutex; and it is read, while pins are 0, in a shared section (I11).
 // I4  When the shard mutex is free, a node without a value has at least one pin. (The last pin of

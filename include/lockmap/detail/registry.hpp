@@ -59,7 +59,7 @@ struct Registry {
   std::atomic<std::uint64_t> generation{0};
   // Whether ProcessBarrier is there for writers. Known before there is a map.
   std::atomic<bool> has_barrier{false};
-  // After so many holds an owner has paid for a barrier; with fewer, as in tests, whatever it costs.
+  // After so many holds an owner has paid for a barrier. Fewer, as in tests: whatever it costs.
   static constexpr std::uint32_t enough_holds = 8192;
   std::atomic<std::uint32_t> holds_per_barrier{enough_holds};
   ReaderSlots readers;

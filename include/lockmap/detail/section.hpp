@@ -37,12 +37,12 @@ namespace lockmap::detail {
 //     slot := none                  (release)   read and write
 //   lock the mutex, read, unlock                unlock the mutex
 //
-// There are two kinds of bias for readers. Under `ordered`, announcing and looking again are sequentially
-// consistent, which costs a fence. Under `plain` they are a plain store and load, and the writer's
-// process barrier stands for the fence; that costs the writer microseconds. So a lock gets the plain
-// bias, where the system has such a barrier, only from a reader that has paid for it by thousands of
-// ordered announcements: however reads and writes are mixed, all the barriers together take a
-// fraction of the time of all the reads.
+// There are two kinds of bias for readers. Under `ordered`, announcing and looking again are
+// sequentially consistent, which costs a fence. Under `plain` they are a plain store and load, and
+// the writer's process barrier stands for the fence; that costs the writer microseconds. So a lock
+// gets the plain bias, where the system has such a barrier, only from a reader that has paid for it
+// by thousands of ordered announcements: however reads and writes are mixed, all the barriers
+// together take a fraction of the time of all the reads.
 //
 // A third kind, `pinning`, is for those who lock keys that are there. They announce themselves as
 // under `plain`, and then may pin nodes and lock keys by compare-exchange: that writes no line but
@@ -54,10 +54,11 @@ namespace lockmap::detail {
 //     Ordered: in the single order of the seq_cst operations its look comes before the writer's
 //     store, or it would have seen `none`; so its announcement does too, and the writer's look at
 //     the slot comes after it. That also holds if the bias has become plain meanwhile.
-//     Plain: the barrier runs in the reader's thread somewhere. If that is before the reader's look,
-//     the look sees the writer's `none`, or a bias that came after this writer had left. If it is
-//     after the look, it is after the announcement too, and the writer's look at the slot sees
-//     that. So the bias must still be plain: the writer that ends an ordered one runs no barrier.
+//     Plain: the barrier runs in the reader's thread somewhere. If that is before the reader's
+//     look, the look sees the writer's `none`, or a bias that came after this writer had left. If
+//     it is after the look, it is after the announcement too, and the writer's look at the slot
+//     sees that. So the bias must still be plain: the writer that ends an ordered one runs no
+//     barrier.
 // B2  The bias comes and changes only under the mutex, by a reader or as the last step of a writer:
 //     each writer that was inside has released the mutex before, or does nothing more. Whoever sees
 //     the bias sees what they wrote.
