@@ -45,8 +45,8 @@ void get(std::uint64_t count) {
   get_after(0, count);
 }
 
-// As where the system has process barriers, which callgrind has not: a thread that has read so often
-// that writers may run one announces its reads by plain stores.
+// As where the system has process barriers, which callgrind has not: a thread that has read so
+// often that writers may run one announces its reads by plain stores.
 void get_plain(std::uint64_t count) {
   lockmap::detail::ThisModule::registry().has_barrier = true;
   get_after(1'000'000, count);

@@ -1,5 +1,5 @@
-// Keys that are locked by announcement, without the shard mutex: when that begins and ends, and that
-// nobody can tell the difference otherwise.
+// Keys that are locked by announcement, without the shard mutex: when that begins and ends, and
+// that nobody can tell the difference otherwise.
 
 #include <gtest/gtest.h>
 
