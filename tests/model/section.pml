@@ -2,7 +2,7 @@
  *
  *   tests/model/check.sh section.pml           one shard; threads come, go and come again
  *   tests/model/check.sh section.pml NESTED    two shards; a reader of the first uses the second
- *   tests/model/check.sh section.pml BARRIER   plain announcements, too, and process barriers
+ *   tests/model/check.sh section.pml BARRIER   plain and pinning bias, too, and process barriers
  *   tests/model/check.sh section.pml LIVE      a writer that revokes the bias gets in
  *   tests/model/check.sh section.pml BUG_...   a bug is put in; it has to be found
  *
@@ -29,6 +29,8 @@
  *   BUG_NESTED_ANNOUNCE         assertion: no_overlap
  *   BUG_NO_BARRIER              assertion: no_overlap
  *   BUG_PLAIN_UNDER_ORDERED     assertion: no_overlap
+ *   BUG_ORDERED_UNDER_PINNING   assertion: no_overlap
+ *   BUG_READ_UNDER_PINNING      assertion: no_overlap
  *   BUG_SLOT_KEPT               end state
  *   BUG_RETRY_ANNOUNCE          cycle
  */
@@ -39,7 +41,8 @@
 #ifdef BUG_RETRY_ANNOUNCE
 #define LIVE
 #endif
-#if defined(BUG_NO_BARRIER) || defined(BUG_PLAIN_UNDER_ORDERED)
+#if defined(BUG_NO_BARRIER) || defined(BUG_PLAIN_UNDER_ORDERED) || \
+  defined(BUG_ORDERED_UNDER_PINNING) || defined(BUG_READ_UNDER_PINNING)
 #define BARRIER
 #endif
 #if defined(NESTED) || defined(BARRIER)
@@ -50,6 +53,7 @@
 #define UNBIASED 0
 #define ORDERED 1
 #define PLAIN 2
+#define PINNING 3
 
 #define THREADS 3
 #define NONE 3
@@ -87,6 +91,9 @@ byte buffered[THREADS]; /* what a store to `reading` that is still in its thread
 
 byte writers[SHARDS];
 byte readers[SHARDS];
+#ifdef BARRIER
+byte pinners; /* in pinning sections */
+#endif
 #ifdef LIVE
 bit revoking; /* thread 0 has turned the bias off and waits for readers */
 #endif
@@ -131,7 +138,11 @@ inline process_barrier() {
 #endif
 
 inline must_be_without_writer() {
+#ifdef BARRIER
+  no_overlap = (writers[shard] == 0 && pinners == 0);
+#else
   no_overlap = (writers[shard] == 0);
+#endif
   assert(no_overlap)
 }
 
@@ -181,7 +192,9 @@ proctype Thread(byte t) {
   bit outer_announced; /* without the mutex */
   bit seen;            /* whether there is the bias; then the first half of what is read */
 #ifdef BARRIER
-  bit plain;           /* announces by a plain store; then: it found a plain bias to end */
+  byte kind;           /* the bias that it announces itself for, or has found and is to end */
+  bit pins;            /* it is to pin, not to read */
+  bit reads_after;     /* it ends the pinning bias in order to read */
   byte i;
 #endif
   bit outer_seen;
@@ -210,10 +223,14 @@ begin:
     :: true /* lock_shared */
     fi;
 #ifdef BARRIER
-    plain = (bias[shard] == PLAIN);
+    kind = bias[shard];
     if
-    :: bias[shard] == ORDERED && !mutex[shard] -> bias[shard] = PLAIN /* make_plain, B2 */
-    :: true
+    :: kind == ORDERED && !mutex[shard] -> bias[shard] = PLAIN /* make_plain, B2 */
+    :: kind == PINNING -> /* lock_for_pinning */
+       pins = 1;
+       goto announce
+    :: kind == PINNING -> goto lock_mutex
+    :: kind != PINNING
     fi;
 #endif
     if
@@ -277,7 +294,7 @@ begin:
 announce:
 #ifdef BARRIER
   if
-  :: plain -> buffered[slot] = shard + 1
+  :: kind != ORDERED -> buffered[slot] = shard + 1
   :: reading[slot] = shard + 1 /* a plain store may also arrive at once */
   fi;
 #else
@@ -288,12 +305,30 @@ announce:
     seen = 1;
 #else
     seen = (bias[shard] != UNBIASED); /* B1 */
-#if defined(BARRIER) && !defined(BUG_PLAIN_UNDER_ORDERED)
-    seen = seen && (!plain || bias[shard] == PLAIN);
+#ifdef BARRIER
+    if
+#ifndef BUG_PLAIN_UNDER_ORDERED
+    :: kind == PLAIN -> seen = (bias[shard] == PLAIN)
+#endif
+#ifndef BUG_ORDERED_UNDER_PINNING
+    :: kind == ORDERED -> seen = (bias[shard] == ORDERED || bias[shard] == PLAIN)
+#endif
+    :: kind == PINNING -> seen = (bias[shard] == PINNING)
+    :: else
+    fi;
 #endif
 #endif
 #ifdef BARRIER
-    plain = 0;
+    kind = UNBIASED;
+    if
+    :: seen && pins ->
+       no_overlap = (writers[shard] == 0 && readers[shard] == 0);
+       assert(no_overlap);
+       pinners++;
+       seen = 0;
+       goto pinning
+    :: else
+    fi;
 #endif
 announced_early:
     if
@@ -319,10 +354,34 @@ announced_early:
   fi;
 #endif
 
+#ifdef BARRIER
+  if
+  :: pins ->
+     pins = 0;
+     goto lock
+  :: else
+  fi;
+#endif
+
 lock_mutex:
   atomic {
     !mutex[shard];
     mutex[shard] = 1;
+#ifdef BARRIER
+    if
+#ifndef BUG_READ_UNDER_PINNING
+    :: bias[shard] == PINNING -> /* B5 */
+       reads_after = 1;
+       kind = PINNING;
+       bias[shard] = UNBIASED;
+       goto revoke
+#endif
+    :: else
+    fi
+  }
+read_under_mutex:
+  atomic {
+#endif
     reads[shard]++;
 #ifndef BUG_BIAS_WITHOUT_MUTEX
     if
@@ -389,18 +448,19 @@ lock:
     revoking = revoking | (t == 0);
 #endif
 #ifdef BARRIER
-    plain = (bias[shard] == PLAIN);
+    kind = bias[shard];
 #endif
     bias[shard] = UNBIASED
 #endif
   }
 #ifdef BARRIER
+revoke:
   atomic {
     if
-    :: plain -> process_barrier()
+    :: kind != ORDERED -> process_barrier()
     :: else
     fi;
-    plain = 0
+    kind = UNBIASED
   }
 #endif
   scanned = head; /* ReaderSlots::wait_for_readers */
@@ -418,6 +478,15 @@ lock:
      }
   od;
 
+#ifdef BARRIER
+  if
+  :: reads_after ->
+     reads_after = 0;
+     goto read_under_mutex
+  :: else
+  fi;
+#endif
+
 change:
   atomic {
 #ifdef LIVE
@@ -434,9 +503,28 @@ change:
   atomic {
     other_half[shard] = half[shard];
     writers[shard]--;
+#ifdef BARRIER
+    if
+    :: bias[shard] = PINNING /* let_pin */
+    :: true
+    fi;
+#endif
     mutex[shard] = 0; /* unlock */
     finish()
   }
+
+#ifdef BARRIER
+pinning:
+  atomic {
+    no_overlap = (writers[shard] == 0 && readers[shard] == 0);
+    assert(no_overlap);
+    pinners--;
+    pins = 0;
+    buffered[slot] = 0;
+    reading[slot] = 0;
+    finish()
+  }
+#endif
 
 #ifndef JOINED
 give_back:

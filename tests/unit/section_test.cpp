@@ -132,6 +132,26 @@ TEST(ReaderBiasTest, AnAnnouncementUnderABiasThatHasGoneDoesNotCount) {
   }
 }
 
+TEST(ReaderBiasTest, AnAnnouncementIsForTheBiasThatItsThreadHasSeen) {
+  Lock mutex;
+  ReaderSlot* const slot = detail::ThisModule::available_slot(mutex.registry());
+  ASSERT_NE(slot, nullptr);
+  const auto counts = [&](Bias there, Bias seen) {
+    TestAccess::set_bias(mutex, there);
+    const bool result = TestAccess::announce(mutex, *slot, seen);
+    mutex.unlock_shared(slot);
+    TestAccess::set_bias(mutex, Bias::none);
+    return result;
+  };
+  for (const Bias there : {Bias::pinning, Bias::ordered, Bias::plain}) {
+    for (const Bias seen : {Bias::pinning, Bias::ordered, Bias::plain}) {
+      const bool has_become_plain = there == Bias::plain && seen == Bias::ordered;
+      EXPECT_EQ(counts(there, seen), there == seen || has_become_plain)
+          << static_cast<int>(there) << ' ' << static_cast<int>(seen);
+    }
+  }
+}
+
 TEST(ReaderBiasTest, APlainAnnouncementMadeUnderAnOrderedBiasDoesNotCount) {
   Lock mutex;
   make_biased(mutex);

@@ -53,7 +53,8 @@ namespace lockmap::detail {
 // B1  A reader that announces itself and finds the lock still biased is not overlooked.
 //     Ordered: in the single order of the seq_cst operations its look comes before the writer's
 //     store, or it would have seen `none`; so its announcement does too, and the writer's look at
-//     the slot comes after it. That also holds if the bias has become plain meanwhile.
+//     the slot comes after it. That also holds if the bias has become plain meanwhile, but if it
+//     has become `pinning`, nobody may read (B5).
 //     Plain: the barrier runs in the reader's thread somewhere. If that is before the reader's
 //     look, the look sees the writer's `none`, or a bias that came after this writer had left. If
 //     it is after the look, it is after the announcement too, and the writer's look at the slot
@@ -156,7 +157,7 @@ class StructureLock {
       make_plain(slot);
     }
     slot.reading.store(this, std::memory_order_seq_cst);
-    return bias_.load(std::memory_order_seq_cst) != Bias::none;
+    return bias_.load(std::memory_order_seq_cst) > Bias::pinning;
   }
 
   LOCKMAP_NOINLINE void consider_bias() noexcept {
