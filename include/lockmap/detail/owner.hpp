@@ -85,11 +85,11 @@ class SharedHolds {
 // graph looks at what it holds.
 struct Owner {
   OwnerId id = 0;  // 0: not enrolled yet
-  // Until those under shard mutexes have paid for a process barrier (section.hpp).
-  std::uint32_t holds_to_barrier = 1;
   // Keys it holds: only an owner that holds one can be part of a deadlock (I8).
   std::size_t held = 0;
   SharedHolds shared{};
+  // Until those under shard mutexes have paid for a process barrier (section.hpp).
+  std::uint32_t holds_to_barrier = 1;
 };
 
 }  // namespace lockmap::detail
