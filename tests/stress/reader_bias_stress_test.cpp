@@ -7,6 +7,7 @@
 
 #include <lockmap/lockmap.hpp>
 
+#include "bare_lock.hpp"
 #include "test_access.hpp"
 #include "threads.hpp"
 
@@ -15,23 +16,13 @@ namespace {
 
 using detail::Bias;
 using detail::ReaderSlot;
-using detail::StructureLock;
 using detail::TestAccess;
 using detail::ThisModule;
-
-class Lock : public StructureLock {
- public:
-  Lock() : StructureLock(ThisModule::registry()) {}
-  using StructureLock::lock;
-  using StructureLock::unlock;
-  ReaderSlot* lock_shared() { return TestAccess::lock_shared(*this); }
-  void unlock_shared(ReaderSlot* slot) { TestAccess::unlock_shared(*this, slot); }
-};
 
 // Store buffering, the one thing that a fence is for: a reader announces itself in the same moment
 // in which a writer ends the bias, again and again.
 void announce_and_revoke(Bias kind) {
-  Lock mutex;
+  BareLock mutex;
   const int rounds = scaled(30'000);
   std::atomic<int> begun{0};
   std::atomic<int> done{0};

@@ -14,6 +14,7 @@
 
 #include <lockmap/lockmap.hpp>
 
+#include "bare_lock.hpp"
 #include "maps.hpp"
 #include "test_access.hpp"
 #include "threads.hpp"
@@ -26,7 +27,6 @@ using detail::Bias;
 using detail::PinningSection;
 using detail::ReaderSlot;
 using detail::Registry;
-using detail::StructureLock;
 using detail::TestAccess;
 using detail::ThisModule;
 using std::chrono::hours;
@@ -35,13 +35,6 @@ using std::chrono::milliseconds;
 bool has_barrier() {
   return ThisModule::registry().has_barrier;
 }
-
-class Lock : public StructureLock {
- public:
-  Lock() : StructureLock(ThisModule::registry()) {}
-  using StructureLock::lock;
-  using StructureLock::unlock;
-};
 
 class AnnouncedSectionTest : public testing::Test {
  protected:
@@ -60,7 +53,7 @@ class AnnouncedSectionTest : public testing::Test {
 // -- The sections ---------------------------------------------------------------------------------
 
 TEST_F(AnnouncedSectionTest, AWriterWaitsForIt) {
-  Lock lock;
+  BareLock lock;
   EXPECT_FALSE(PinningSection(lock)) << "nobody lets it begin";
   TestAccess::let_pin_under(lock);
   std::optional<PinningSection> section(std::in_place, lock);
@@ -80,15 +73,15 @@ TEST_F(AnnouncedSectionTest, AWriterWaitsForIt) {
 }
 
 TEST_F(AnnouncedSectionTest, AReaderWithoutALockWaitsForItToo) {
-  Lock lock;
+  BareLock lock;
   TestAccess::let_pin_under(lock);
   std::optional<PinningSection> section(std::in_place, lock);
   ASSERT_TRUE(*section);
   std::atomic<bool> inside{false};
   Worker reader([&] {
-    ReaderSlot* const slot = TestAccess::lock_shared(lock);
+    ReaderSlot* const slot = lock.lock_shared();
     inside = true;
-    TestAccess::unlock_shared(lock, slot);
+    lock.unlock_shared(slot);
   });
   await([&] { return TestAccess::bias(lock) == Bias::none; }, "the end of the bias");
   EXPECT_FALSE(inside);
@@ -98,7 +91,7 @@ TEST_F(AnnouncedSectionTest, AReaderWithoutALockWaitsForItToo) {
 }
 
 TEST_F(AnnouncedSectionTest, SeveralAtATime) {
-  Lock lock;
+  BareLock lock;
   TestAccess::let_pin_under(lock);
   const PinningSection mine(lock);
   ASSERT_TRUE(mine);

@@ -16,6 +16,7 @@
 
 #include <lockmap/lockmap.hpp>
 
+#include "bare_lock.hpp"
 #include "test_access.hpp"
 #include "threads.hpp"
 #include "waiting.hpp"
@@ -28,18 +29,8 @@ using detail::ReaderSlot;
 using detail::StructureLock;
 using detail::TestAccess;
 
-// A structure lock by itself, as its sections use it.
-class Lock : public StructureLock {
- public:
-  Lock() : StructureLock(detail::ThisModule::registry()) {}
-  using StructureLock::lock;
-  using StructureLock::unlock;
-  ReaderSlot* lock_shared() { return TestAccess::lock_shared(*this); }
-  void unlock_shared(ReaderSlot* slot) { TestAccess::unlock_shared(*this, slot); }
-};
-
 // Reads until the mutex is biased.
-void make_biased(Lock& mutex) {
+void make_biased(BareLock& mutex) {
   await(
       [&mutex] {
         mutex.unlock_shared(mutex.lock_shared());
@@ -70,7 +61,7 @@ TEST(ShardMutexTest, KnowsHowManyThreadsSleepForItAndForgetsThem) {
 }
 
 // Reads until announcements are plain stores.
-void make_plain(Lock& mutex) {
+void make_plain(BareLock& mutex) {
   await(
       [&mutex] {
         mutex.unlock_shared(mutex.lock_shared());
@@ -85,7 +76,7 @@ bool has_barrier() {
 }
 
 TEST(ReaderBiasTest, ComesWithManyReadsInARowAndGoesWithTheFirstWriter) {
-  Lock mutex;
+  BareLock mutex;
   EXPECT_EQ(mutex.lock_shared(), nullptr);
   mutex.unlock_shared(nullptr);
   EXPECT_FALSE(TestAccess::is_biased(mutex));
@@ -97,7 +88,7 @@ TEST(ReaderBiasTest, ComesWithManyReadsInARowAndGoesWithTheFirstWriter) {
 
 TEST(ReaderBiasTest, BecomesPlainForAReaderThatHasPaidForABarrierAndGoesWithTheFirstWriter) {
   if (!has_barrier()) GTEST_SKIP() << "no process barriers here";
-  Lock mutex;
+  BareLock mutex;
   make_plain(mutex);
   ReaderSlot* const slot = mutex.lock_shared();
   ASSERT_NE(slot, nullptr);
@@ -113,7 +104,7 @@ TEST(ReaderBiasTest, BecomesPlainForAReaderThatHasPaidForABarrierAndGoesWithTheF
 TEST(ReaderBiasTest, StaysOrderedWhereThereIsNoBarrier) {
   detail::Registry& registry = detail::ThisModule::registry();
   const bool had_barrier = registry.has_barrier.exchange(false);
-  Lock mutex;
+  BareLock mutex;
   make_biased(mutex);
   for (int i = 0; i < 3 * static_cast<int>(ReaderSlot::reads_per_barrier); ++i) {
     mutex.unlock_shared(mutex.lock_shared());
@@ -123,7 +114,7 @@ TEST(ReaderBiasTest, StaysOrderedWhereThereIsNoBarrier) {
 }
 
 TEST(ReaderBiasTest, AnAnnouncementUnderABiasThatHasGoneDoesNotCount) {
-  Lock mutex;
+  BareLock mutex;
   ReaderSlot* const slot = detail::ThisModule::available_slot(mutex.registry());
   ASSERT_NE(slot, nullptr);
   for (const Bias bias : {Bias::ordered, Bias::plain}) {
@@ -133,7 +124,7 @@ TEST(ReaderBiasTest, AnAnnouncementUnderABiasThatHasGoneDoesNotCount) {
 }
 
 TEST(ReaderBiasTest, AnAnnouncementIsForTheBiasThatItsThreadHasSeen) {
-  Lock mutex;
+  BareLock mutex;
   ReaderSlot* const slot = detail::ThisModule::available_slot(mutex.registry());
   ASSERT_NE(slot, nullptr);
   const auto counts = [&](Bias there, Bias seen) {
@@ -153,7 +144,7 @@ TEST(ReaderBiasTest, AnAnnouncementIsForTheBiasThatItsThreadHasSeen) {
 }
 
 TEST(ReaderBiasTest, APlainAnnouncementMadeUnderAnOrderedBiasDoesNotCount) {
-  Lock mutex;
+  BareLock mutex;
   make_biased(mutex);
   ReaderSlot* const slot = detail::ThisModule::available_slot(mutex.registry());
   ASSERT_NE(slot, nullptr);
@@ -163,7 +154,7 @@ TEST(ReaderBiasTest, APlainAnnouncementMadeUnderAnOrderedBiasDoesNotCount) {
 }
 
 TEST(ReaderBiasTest, DoesNotComeWhileWritersKeepComing) {
-  Lock mutex;
+  BareLock mutex;
   for (int i = 0; i < 10'000; ++i) {
     mutex.unlock_shared(mutex.lock_shared());
     if (i % 32 == 0) {
@@ -175,7 +166,7 @@ TEST(ReaderBiasTest, DoesNotComeWhileWritersKeepComing) {
 }
 
 TEST(ReaderBiasTest, AReaderOfABiasedMutexAnnouncesItselfAndTakesNothing) {
-  Lock mutex;
+  BareLock mutex;
   make_biased(mutex);
   ReaderSlot* const slot = mutex.lock_shared();
   ASSERT_NE(slot, nullptr);
@@ -186,7 +177,7 @@ TEST(ReaderBiasTest, AReaderOfABiasedMutexAnnouncesItselfAndTakesNothing) {
 }
 
 TEST(ReaderBiasTest, AWriterWaitsForTheReadersThatAreInside) {
-  Lock mutex;
+  BareLock mutex;
   make_biased(mutex);
   ReaderSlot* const slot = mutex.lock_shared();
   ASSERT_NE(slot, nullptr);
@@ -205,8 +196,8 @@ TEST(ReaderBiasTest, AWriterWaitsForTheReadersThatAreInside) {
 }
 
 TEST(ReaderBiasTest, AWriterDoesNotWaitForReadersOfAnotherMutex) {
-  Lock mutex;
-  Lock other;
+  BareLock mutex;
+  BareLock other;
   make_biased(mutex);
   make_biased(other);
   ReaderSlot* const slot = other.lock_shared();
@@ -220,8 +211,8 @@ TEST(ReaderBiasTest, AWriterDoesNotWaitForReadersOfAnotherMutex) {
 }
 
 TEST(ReaderBiasTest, AReadInsideAReadTakesTheMutex) {
-  Lock outer;
-  Lock inner;
+  BareLock outer;
+  BareLock inner;
   make_biased(outer);
   make_biased(inner);
   ReaderSlot* const slot = outer.lock_shared();
@@ -233,7 +224,7 @@ TEST(ReaderBiasTest, AReadInsideAReadTakesTheMutex) {
 }
 
 TEST(ReaderBiasTest, ThreadsThatComeAndGoShareTheirSlots) {
-  Lock mutex;
+  BareLock mutex;
   make_biased(mutex);
   const auto read = [&mutex] {
     ReaderSlot* const slot = mutex.lock_shared();
@@ -254,13 +245,13 @@ struct ReadsAtTheEnd {
     mutex->unlock_shared(slot);
     *had_slot = slot != nullptr;
   }
-  Lock* mutex = nullptr;
+  BareLock* mutex = nullptr;
   ReaderSlot* slot = nullptr;
   bool* had_slot = nullptr;
 };
 
 TEST(ReaderBiasTest, AThreadThatHasGivenItsSlotAwayReadsUnderTheMutex) {
-  Lock mutex;
+  BareLock mutex;
   make_biased(mutex);
   bool had_slot = true;
   in_another_thread([&] {
@@ -277,7 +268,7 @@ TEST(ReaderBiasTest, AThreadThatHasGivenItsSlotAwayReadsUnderTheMutex) {
 
 // Both halves change together, under the mutex. Plain memory: ThreadSanitizer sees every access.
 struct Halves {
-  Lock mutex;
+  BareLock mutex;
   std::uint64_t first = 0;
   std::uint64_t second = 0;
 };
