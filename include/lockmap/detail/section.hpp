@@ -111,6 +111,7 @@ class StructureLock {
   // So many reads in a row, and as many for each slot, are what a revocation costs.
   static constexpr std::uint32_t least_reads = 64;
   static constexpr std::size_t reads_per_slot = 16;
+
   // `unlock_shared` wants the result.
   [[nodiscard]] ReaderSlot* lock_shared() noexcept {
     const Bias bias = bias_.load(std::memory_order_relaxed);
