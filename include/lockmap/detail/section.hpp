@@ -172,7 +172,7 @@ class StructureLock {
   LOCKMAP_NOINLINE void make_plain(ReaderSlot& slot) noexcept {
     slot.reads_to_barrier = ReaderSlot::reads_per_barrier;
     if (!registry_.has_barrier.load(std::memory_order_relaxed)) return;
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard<ShardMutex> lock(mutex_);
     if (bias_.load(std::memory_order_relaxed) == Bias::ordered) {
       bias_.store(Bias::plain, std::memory_order_seq_cst);  // B2
     }
