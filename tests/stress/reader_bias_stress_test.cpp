@@ -18,7 +18,6 @@ namespace {
 using detail::Bias;
 using detail::ReaderSlot;
 using detail::TestAccess;
-using detail::ThisModule;
 
 // Store buffering, the one thing that a fence is for: a reader announces itself in the same moment
 // in which a writer ends the bias, again and again.
@@ -68,7 +67,7 @@ TEST(ReaderBiasStressTest, AWriterOverlooksNoOrderedAnnouncementOnItsWayToMemory
 }
 
 TEST(ReaderBiasStressTest, AWriterOverlooksNoPlainAnnouncementOnItsWayToMemory) {
-  if (!ThisModule::registry().has_barrier) GTEST_SKIP() << "no process barriers here";
+  if (!has_barrier()) GTEST_SKIP() << "no process barriers here";
   announce_and_revoke(Bias::plain);
 }
 

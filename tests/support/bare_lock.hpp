@@ -6,6 +6,11 @@
 
 namespace lockmap::test {
 
+// Whether the system has process barriers, and this build uses them.
+inline bool has_barrier() {
+  return detail::ThisModule::registry().has_barrier;
+}
+
 // A structure lock by itself, as its sections use it.
 class BareLock : public detail::StructureLock {
  public:

@@ -28,13 +28,8 @@ using detail::PinningSection;
 using detail::ReaderSlot;
 using detail::Registry;
 using detail::TestAccess;
-using detail::ThisModule;
 using std::chrono::hours;
 using std::chrono::milliseconds;
-
-bool has_barrier() {
-  return ThisModule::registry().has_barrier;
-}
 
 class AnnouncedSectionTest : public testing::Test {
  protected:

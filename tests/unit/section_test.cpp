@@ -70,11 +70,6 @@ void make_plain(BareLock& mutex) {
       "the plain bias");
 }
 
-// Whether the system has process barriers, and this build uses them.
-bool has_barrier() {
-  return detail::ThisModule::registry().has_barrier;
-}
-
 TEST(ReaderBiasTest, ComesWithManyReadsInARowAndGoesWithTheFirstWriter) {
   BareLock mutex;
   EXPECT_EQ(mutex.lock_shared(), nullptr);

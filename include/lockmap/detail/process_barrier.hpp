@@ -15,6 +15,7 @@
 #endif
 
 #include <atomic>
+#include <cstdint>
 
 namespace lockmap::detail {
 
@@ -24,6 +25,9 @@ namespace lockmap::detail {
 // other then needs only to keep the compiler from moving its load before its store.
 class ProcessBarrier {
  public:
+  // So many operations of a thread take ten times as long as `run`, and so pay for one.
+  static constexpr std::uint32_t price = 8192;
+
   // How the other thread stores and loads.
 #ifdef LOCKMAP_TSAN
   // ThreadSanitizer does not know of such fences: so that it sees everything else, the thread has

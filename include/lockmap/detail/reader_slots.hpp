@@ -10,13 +10,13 @@
 
 #include "lockmap/detail/backoff.hpp"
 #include "lockmap/detail/config.hpp"
+#include "lockmap/detail/process_barrier.hpp"
 
 namespace lockmap::detail {
 
 // Where one thread announces what it reads; only that thread writes `reading`.
 struct alignas(cache_line) ReaderSlot {
-  // So many reads take ten times as long as a process barrier (section.hpp).
-  static constexpr std::uint32_t reads_per_barrier = 8192;
+  static constexpr std::uint32_t reads_per_barrier = ProcessBarrier::price;
 
   explicit constexpr ReaderSlot(const void* idle) noexcept : reading(idle) {}
 

@@ -60,7 +60,7 @@ struct Registry {
   // Whether ProcessBarrier is there for writers. Known before there is a map.
   std::atomic<bool> has_barrier{false};
   // After so many holds an owner has paid for a barrier. Fewer, as in tests: whatever it costs.
-  static constexpr std::uint32_t enough_holds = 8192;
+  static constexpr std::uint32_t enough_holds = ProcessBarrier::price;
   std::atomic<std::uint32_t> holds_per_barrier{enough_holds};
   ReaderSlots readers;
   WaitGraph graph;

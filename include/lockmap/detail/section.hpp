@@ -29,9 +29,9 @@ namespace lockmap::detail {
 //
 //   reader                                      writer
 //   bias := the lock's                          lock the mutex
-//   if bias is not none:                        if the lock is biased:
+//   if bias is ordered or plain:                if the lock is biased:
 //     slot := this lock     (seq_cst, plain)      bias of the lock := none         (seq_cst)
-//     if still biased       (seq_cst, acquire)    if it was plain: process barrier
+//     if still biased       (seq_cst, acquire)    unless it was ordered: process barrier
 //       read; slot := none          (release)     for each slot of all threads     (seq_cst):
 //       done                                        wait until it is not this lock
 //     slot := none                  (release)   read and write
@@ -116,11 +116,7 @@ class StructureLock {
   [[nodiscard]] ReaderSlot* lock_shared() noexcept {
     const Bias bias = bias_.load(std::memory_order_relaxed);
     if (bias > Bias::pinning) {
-      if (ReaderSlot* const slot = ThisModule::available_slot(registry_)) {
-        if (announce(*slot, bias)) return slot;
-        // Release, too: a writer that sees this has to see what the thread read before as done.
-        slot->reading.store(&registry_.readers, std::memory_order_release);
-      }
+      if (ReaderSlot* const slot = announced_slot(bias)) return slot;
     }
     mutex_.lock();
     if (bias_.load(std::memory_order_relaxed) == Bias::pinning) [[unlikely]] {
@@ -133,18 +129,24 @@ class StructureLock {
   }
   void unlock_shared(ReaderSlot* slot) noexcept {
     if (slot != nullptr) {
-      slot->reading.store(&registry_.readers, std::memory_order_release);
+      withdraw(*slot);
     } else {
       mutex_.unlock();
     }
   }
 
-  // Null if keys are not to be pinned in that way now; else what `unlock_shared` wants.
-  [[nodiscard]] ReaderSlot* lock_for_pinning() noexcept {
+  // The slot with an announcement that counts; null if there is none.
+  [[nodiscard]] ReaderSlot* announced_slot(Bias bias) noexcept {
     ReaderSlot* const slot = ThisModule::available_slot(registry_);
-    if (slot == nullptr || announce(*slot, Bias::pinning)) return slot;
-    slot->reading.store(&registry_.readers, std::memory_order_release);
+    if (slot == nullptr || announce(*slot, bias)) return slot;
+    withdraw(*slot);
     return nullptr;
+  }
+
+  // Release, if nothing was read, too: a writer that sees this has to see what the thread read
+  // before as done.
+  void withdraw(ReaderSlot& slot) noexcept {
+    slot.reading.store(&registry_.readers, std::memory_order_release);
   }
 
   // Whether the announcement counts (B1).
@@ -244,7 +246,7 @@ class SharedSection {
 class PinningSection {
  public:
   explicit PinningSection(StructureLock& lock) noexcept
-      : PinningSection(lock, lock.lock_for_pinning()) {}
+      : PinningSection(lock, lock.announced_slot(Bias::pinning)) {}
   PinningSection(const PinningSection&) = delete;
   PinningSection& operator=(const PinningSection&) = delete;
   ~PinningSection() { leave(); }

@@ -83,10 +83,7 @@ class alignas(cache_line) Shard : private StructureLock {
     // Null if the key has no node.
     template <class T>
     [[nodiscard]] const Node* find(const HashedKey<T>& key) const {
-      const Table& table = shard_.table_;
-      table.prefetch(key);
-      const auto position = table.find(key);
-      return position == table.end() ? nullptr : *position;
+      return shard_.find_node(key);
     }
 
     // Whether the value may be read in this section (I3); there is one, then (I4).
@@ -144,13 +141,11 @@ class alignas(cache_line) Shard : private StructureLock {
     // Null if the key has no node.
     template <class T>
     [[nodiscard]] Node* find(const HashedKey<T>& key) const {
-      const Position position = find_position(key);
-      return position == absent() ? nullptr : *position;
+      return shard().find_node(key);
     }
     template <class T>
     [[nodiscard]] Position find_position(const HashedKey<T>& key) const {
-      shard().table_.prefetch(key);
-      return shard().table_.find(key);
+      return shard().find_position(key);
     }
     [[nodiscard]] Position absent() const noexcept { return shard().table_.end(); }
 
@@ -274,9 +269,7 @@ class alignas(cache_line) Shard : private StructureLock {
     // Null if the key has no node.
     template <class T>
     [[nodiscard]] Node* find(const HashedKey<T>& key) const {
-      shard_.table_.prefetch(key);
-      const Position position = shard_.table_.find(key);
-      return position == shard_.table_.end() ? nullptr : *position;
+      return shard_.find_node(key);
     }
 
     void touch_pinned(Node& /*node*/, Touch /*touch*/, bool /*hit*/) noexcept {}
@@ -476,6 +469,17 @@ class alignas(cache_line) Shard : private StructureLock {
       }
     }
     self.destroy_nodes(first);
+  }
+
+  template <class T>
+  [[nodiscard]] Position find_position(const HashedKey<T>& key) {
+    table_.prefetch(key);
+    return table_.find(key);
+  }
+  template <class T>
+  [[nodiscard]] Node* find_node(const HashedKey<T>& key) {
+    const Position position = find_position(key);
+    return position == table_.end() ? nullptr : *position;
   }
 
   [[nodiscard]] static bool is_unpinned(const Node& node) noexcept {
