@@ -243,7 +243,7 @@ class Session {
     const detail::KeyTraits<Key, Hash, default_equal<Key>> keys{};
     Model::Setup setup{.shard_of = {},
                        .shard_count = map.shard_count(),
-                       .max_size = unlimited,
+                       .max_size = unlimited - 1,
                        .max_evict = max_evict_is_set_ ? 1 : unlimited,
                        .has_listener = has_listener_};
     for (int key = 0; key < key_count_; ++key) {

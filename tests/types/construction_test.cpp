@@ -41,7 +41,7 @@ class ConstructionTest : public ::testing::Test {
   template <class M, class... Extra>
   static M make_unbounded(Options options, Extra... extra) {
     if constexpr (test::is_lru<M>) {
-      return M(LruOptions{.max_size = unlimited,
+      return M(LruOptions{.max_size = std::size_t{1} << 40U,
                           .initial_capacity = options.initial_capacity,
                           .shard_count = options.shard_count},
                typename M::EvictionListener{}, std::move(extra)...);

@@ -270,10 +270,10 @@ class alignas(cache_line) Shard : private StructureLock {
         return;
       }
       shard().take_displaced(node);
-      if (policy().record(node).too_heavy) {
-        shard().evict(node, Removal::evicted);
-      } else if (is_expired(node)) {
+      if (is_expired(node)) {
         shard().evict(node, Removal::expired);
+      } else if (policy().record(node).too_heavy) {
+        shard().evict(node, Removal::evicted);
       }
     }
 
