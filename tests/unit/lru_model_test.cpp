@@ -101,11 +101,7 @@ class Model {
       const Place item = *found;
       const std::size_t weight = item->value.weight;
       item->counted = weight > rules_.max_weight ? 0 : weight;
-      if (weight > rules_.max_weight) {
-        leave(item, false);
-      } else if (is_over(*item)) {
-        leave(item, true);
-      }
+      if (weight > rules_.max_weight || is_over(*item)) leave(item, is_over(*item));
     }
     shrink();
   }
