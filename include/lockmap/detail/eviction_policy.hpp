@@ -125,7 +125,7 @@ class LruEviction {
     if (cause == Removal::evicted) count(evictions_);
     if (cause == Removal::expired) count(expirations_);
   }
-  void on_relocate(const Links& from, Links& to) noexcept {
+  void on_relocate(Links& from, Links& to) noexcept {
     to.replace(from);
     to.stamp.store(from.stamp.load(std::memory_order_relaxed), std::memory_order_relaxed);
     ledger_.relocate(from, to);

@@ -132,8 +132,8 @@ class Ledger {
   }
 
   // The key's node moves.
-  void relocate(const Links& from, Links& to) noexcept {
-    to.record = from.record;
+  void relocate(Links& from, Links& to) noexcept {
+    to.record = std::exchange(from.record, 0);
     Record* const record = find(to);
     if (record != nullptr && record->place != nowhere) heap_[record->place].links = &to;
   }
