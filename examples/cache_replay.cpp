@@ -21,6 +21,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <lockmap/lockmap.hpp>
@@ -49,9 +50,36 @@ std::string AbslUnparseFlag(Format format) {
   return format == Format::lis ? "lis" : "keys";
 }
 
+// Which requests reorder a cache.
+struct Order {
+  lockmap::Recency recency = lockmap::Recency::automatic;
+};
+constexpr std::array<std::pair<std::string_view, lockmap::Recency>, 3> orders{
+    {{"automatic", lockmap::Recency::automatic},
+     {"relaxed", lockmap::Recency::relaxed},
+     {"exact", lockmap::Recency::exact}}};
+
+bool AbslParseFlag(absl::string_view text, Order* order, std::string* error) {
+  for (const auto& [name, recency] : orders) {
+    if (std::string_view(text.data(), text.size()) != name) continue;
+    order->recency = recency;
+    return true;
+  }
+  *error = "neither automatic nor relaxed nor exact";
+  return false;
+}
+
+std::string AbslUnparseFlag(Order order) {
+  for (const auto& [name, recency] : orders) {
+    if (recency == order.recency) return std::string(name);
+  }
+  return {};
+}
+
 using Sizes = support::Wholes<1, std::numeric_limits<std::size_t>::max()>;
 using ShardCounts = support::Wholes<0, 65536>;
 using Threads = support::Whole<1, 1024>;
+using Weight = support::Whole<0, 1'000'000>;
 
 }  // namespace
 
@@ -60,6 +88,12 @@ ABSL_FLAG(std::optional<Format>, format, std::nullopt,
           "line; by default lis for the names .lis and .lis.zst, keys for all others");
 ABSL_FLAG(Sizes, size, Sizes{{1000}}, "cache sizes, as 1000,2000");
 ABSL_FLAG(ShardCounts, shards, ShardCounts{{0}}, "shard counts, 0 for the cache's own choice");
+ABSL_FLAG(Order, recency, Order{},
+          "which hits reorder the cache: exact: all; relaxed: none among the newest quarter; "
+          "automatic: all with one shard");
+ABSL_FLAG(Weight, weight, Weight{0},
+          "0: the sizes are bounds of keys; else each block weighs so much, and the caches are "
+          "bounded by what so many blocks weigh");
 ABSL_FLAG(Threads, threads, Threads{1}, "threads that share the requests");
 
 namespace {
@@ -180,17 +214,38 @@ void print_header() {
             << "requests/s" << '\n';
 }
 
+struct Plan {
+  std::vector<std::uint64_t> sizes;
+  std::vector<std::uint64_t> shard_counts;
+  unsigned threads;
+  lockmap::Recency recency;
+  std::size_t weight;  // of each block; 0: bounds are numbers of keys
+};
+
 // Sends all requests through one cache and prints its line of the table.
 template <class Key, class Request>
-void replay(const std::vector<Request>& requests, lockmap::LruOptions options, unsigned threads) {
-  lockmap::LruLockMap<Key, std::size_t> cache(options);
-  example::Progress progress("size " + std::to_string(options.max_size), requests.size());
+void replay(const std::vector<Request>& requests, std::size_t size, std::size_t shards,
+            const Plan& plan) {
+  using Cache = lockmap::LruLockMap<Key, std::size_t>;
+  lockmap::LruOptions options{.max_size = size, .shard_count = shards, .recency = plan.recency};
+  typename Cache::Hooks hooks;
+  if (plan.weight != 0) {
+    options.max_weight =
+        size > lockmap::unlimited / plan.weight ? lockmap::unlimited - 1 : size * plan.weight;
+    options.max_size = lockmap::unlimited;
+    hooks.weigh = [weight = plan.weight](const Key&, const std::size_t&) { return weight; };
+    if (shards == 0) options.shard_count = Cache(size).shard_count();
+  } else if (size == lockmap::unlimited) {
+    options.max_size = lockmap::unlimited - 1;
+  }
+  Cache cache(options, std::move(hooks));
+  example::Progress progress("size " + std::to_string(size), requests.size());
   // The threads take short runs of requests in turn, which keeps the order of the trace nearly as
   // it was, so the hit rate too.
   constexpr std::size_t run_length = 256;
   std::atomic<std::size_t> next = 0;
   const auto start = std::chrono::steady_clock::now();
-  example::run_threads(threads, [&](unsigned thread) {
+  example::run_threads(plan.threads, [&](unsigned thread) {
     for (;;) {
       const std::size_t begin = next.fetch_add(run_length);
       if (begin >= requests.size()) return;
@@ -209,28 +264,22 @@ void replay(const std::vector<Request>& requests, lockmap::LruOptions options, u
   example::check(stats.hits + stats.misses == requests.size(), "every request hits or misses");
   example::check(stats.insertions - stats.evictions == cache.size(),
                  "what came and stayed is there");
-  example::check(cache.size() <= cache.max_size(), "the cache keeps its bound");
+  example::check(cache.size() <= size, "the cache keeps its bound");
+  example::check(cache.weight() == cache.size() * plan.weight, "the weight is that of the blocks");
 
   const auto count = static_cast<double>(requests.size());
-  std::cout << std::setw(12) << options.max_size << std::setw(8) << cache.shard_count()
-            << std::setw(12) << requests.size() << std::setw(12) << stats.hits << std::fixed
-            << std::setprecision(2) << std::setw(9)
-            << 100.0 * static_cast<double>(stats.hits) / count << '%' << std::setprecision(0)
-            << std::setw(14) << count / seconds.count() << std::endl;
+  std::cout << std::setw(12) << size << std::setw(8) << cache.shard_count() << std::setw(12)
+            << requests.size() << std::setw(12) << stats.hits << std::fixed << std::setprecision(2)
+            << std::setw(9) << 100.0 * static_cast<double>(stats.hits) / count << '%'
+            << std::setprecision(0) << std::setw(14) << count / seconds.count() << std::endl;
 }
-
-struct Plan {
-  std::vector<std::uint64_t> sizes;
-  std::vector<std::uint64_t> shard_counts;
-  unsigned threads;
-};
 
 template <class Key, class Request>
 void replay_all(const std::vector<Request>& requests, const Plan& plan) {
   print_header();
   for (const auto size : plan.sizes) {
     for (const auto shards : plan.shard_counts) {
-      replay<Key>(requests, {.max_size = size, .shard_count = shards}, plan.threads);
+      replay<Key>(requests, size, shards, plan);
     }
   }
 }
@@ -241,7 +290,9 @@ void replay_trace(const std::string& path) {
   const Format format = absl::GetFlag(FLAGS_format).value_or(by_name);
   const Plan plan{.sizes = absl::GetFlag(FLAGS_size).values,
                   .shard_counts = absl::GetFlag(FLAGS_shards).values,
-                  .threads = static_cast<unsigned>(absl::GetFlag(FLAGS_threads).value)};
+                  .threads = static_cast<unsigned>(absl::GetFlag(FLAGS_threads).value),
+                  .recency = absl::GetFlag(FLAGS_recency).recency,
+                  .weight = static_cast<std::size_t>(absl::GetFlag(FLAGS_weight).value)};
 
   const std::string text = path.ends_with(".zst") ? read_zstd_file(path) : read_file(path);
   if (text.empty()) throw example::InputError(path + ": no requests");

@@ -95,6 +95,8 @@ TEST_F(LruRefreshTest, ANewerValueIsNotOverwritten) {
   EXPECT_EQ(while_refreshing([&] { cache_.entry(1)->append("er"); }), "older");
   EXPECT_EQ(while_refreshing([&] { (void)cache_.entry(1); }), "old");
   EXPECT_EQ(while_refreshing([&] { (void)cache_.shared_entry(1); }), "new");
+  EXPECT_EQ(while_refreshing([&] { (*cache_.shared_entry(1).try_upgrade())->append("er"); }),
+            "older");
   EXPECT_EQ(while_refreshing([&] { cache_.remove(1); }), std::nullopt);
   EXPECT_EQ(while_refreshing([&] {
               cache_.remove(1);

@@ -359,6 +359,12 @@ template <class Shard, class Node>
                  "lockmap: a SharedEntry is upgraded by the thread that acquired it");
   if (!shard.lock_of(*hold.node()).try_upgrade(mine.id)) return false;
   mine.shared.remove(hold.node()->state);
+  if constexpr (Shard::policy_type::enabled) {
+    if (hold.in_ledger()) {
+      typename Shard::Section section(shard);
+      section.policy().on_exclusive_hold(*hold.node());
+    }
+  }
   return true;
 }
 

@@ -98,6 +98,10 @@ class StructureLock {
       bias_.store(Bias::pinning, std::memory_order_release);
     }
   }
+  // Whether readers may announce themselves, for now.
+  [[nodiscard]] bool lets_read() const noexcept {
+    return bias_.load(std::memory_order_relaxed) > Bias::pinning;
+  }
   [[nodiscard]] bool lets_pin() const noexcept {
     return bias_.load(std::memory_order_relaxed) == Bias::pinning;
   }

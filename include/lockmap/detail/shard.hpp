@@ -394,6 +394,9 @@ class alignas(cache_line) Shard : private StructureLock {
     Shard& shard_;
   };
 
+  // Whether a look takes no mutex, for now.
+  [[nodiscard]] bool allows_announced_reads() const noexcept { return this->lets_read(); }
+
   // Whether an announced section can begin, for now.
   [[nodiscard]] bool allows_announced_sections() const noexcept {
     if constexpr (Policy::enabled) return false;

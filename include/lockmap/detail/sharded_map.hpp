@@ -711,6 +711,20 @@ class ShardedMap {
       return true;  // not reached: nothing expires
     }
   }
+  // A copy of a value that is there, and that may be read at once.
+  template <class T>
+  [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Value> look_for_present(Shard& shard,
+                                                                              HashedKey<T> key) {
+    std::optional<Value> copy;
+    if (shard.policy().changes_on(Touch::lookup)) return copy;
+    const ReadSection section(shard);
+    Node* const node = section.find(key);
+    if (node != nullptr && section.may_read(*node) && !section.is_expired(*node)) {
+      section.touch(*node, Touch::lookup);
+      copy.emplace(std::as_const(node->value));
+    }
+    return copy;
+  }
   template <Touch touch, class T, class F>
   [[nodiscard]] static bool look_exclusively(Shard& shard, const HashedKey<T>& key,
                                              const F& visit) {
@@ -1023,6 +1037,12 @@ class ShardedMap {
     static_assert(std::copy_constructible<Value>,
                   "lockmap: get_or_insert_with returns a copy, so Value must be copyable");
     Shard& shard = shards_.of(hashed.hash);
+    if constexpr (copied_in_place<Value>) {
+      if (touch == Touch::lookup && shard.allows_announced_reads()) {
+        std::optional<Value> copy = look_for_present(shard, hashed.borrowed());
+        if (copy.has_value()) return *copy;
+      }
+    }
     for (;; touch = Touch::quiet) {
       Section section(shard);
       // The key is moved from only if a node is made.
