@@ -334,6 +334,34 @@ TEST_F(LruExpiryTest, BadTimesAreNamed) {
                  "refresh_after", "-3");
 }
 
+TEST_F(LruExpiryTest, KeysMoveTogetherWithTheirTimes) {
+  Cache cache(options(10s, 0s, 100'000));
+  const auto start = FakeClock::now();
+  for (int key = 0; key < 10'000; ++key) {
+    cache.insert(key, "value", expires_in(std::chrono::seconds(key + 1)));
+  }
+  const std::size_t room = TestAccess::slab_capacity(cache);
+  {
+    const auto held = cache.entry(5000);  // so its neighbours' nodes stay, too
+    for (int key = 100; key < 10'000; ++key) {
+      if (key != 5000) cache.remove(key);
+    }
+    ASSERT_LT(TestAccess::slab_capacity(cache), room);  // keys have moved
+  }
+  cache.remove(5000);
+  for (int key = 100; key < 1000; ++key) {
+    cache.insert(key, "value", expires_in(std::chrono::seconds(key + 1)));
+  }
+  for (int key = 0; key < 1000; ++key) {
+    ASSERT_EQ(cache.entry(key).expires_at(), start + std::chrono::seconds(key + 1));
+  }
+  for (int key = 0; key < 1000; ++key) {
+    FakeClock::advance(1s);
+    ASSERT_EQ(cache.purge_expired(), 1U);
+  }
+  EXPECT_TRUE(cache.empty());
+}
+
 TEST_F(LruExpiryTest, ManyTimesInAnyOrder) {
   Cache cache(options(0s, 0s, 100'000));
   constexpr int keys = 5000;
