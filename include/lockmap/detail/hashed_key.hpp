@@ -6,6 +6,7 @@
 #ifndef LOCKMAP_DETAIL_HASHED_KEY_HPP
 #define LOCKMAP_DETAIL_HASHED_KEY_HPP
 
+#include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include <utility>
 
 #include "absl/hash/hash.h"
+#include "lockmap/detail/config.hpp"
 #include "lockmap/detail/construct.hpp"
 
 // Multiplying hashes wraps around on purpose, which clang's -fsanitize=integer reports.
@@ -236,6 +238,15 @@ struct KeyTraits {
   }
 };
 
+// A table that is asked for these finds nothing, but begins to fetch what it would compare: the
+// slots; and, once those are here, the nodes.
+struct SlotPrefetch {
+  std::uint64_t hash;
+};
+struct NodePrefetch {
+  std::uint64_t hash;
+};
+
 // The functors of the shards' tables. They never call the user's hash, and compare a node with
 // another node by identity, so a rehash and an erasure run no user code.
 struct NodeHash {
@@ -246,6 +257,12 @@ struct NodeHash {
   }
   template <class T>
   [[nodiscard]] std::size_t operator()(const HashedKey<T>& key) const noexcept {
+    return to_size(key.hash);
+  }
+  [[nodiscard]] std::size_t operator()(const SlotPrefetch& key) const noexcept {
+    return to_size(key.hash);
+  }
+  [[nodiscard]] std::size_t operator()(const NodePrefetch& key) const noexcept {
     return to_size(key.hash);
   }
 };
@@ -265,6 +282,21 @@ class NodeEqual {
   template <class Node, class T>
   [[nodiscard]] bool operator()(const Node* node, const HashedKey<T>& key) const {
     return node->hash == key.hash && static_cast<bool>((*equal_)(node->key, key.key));
+  }
+  // The slot by reference: it is not read.
+  template <class Node>
+  [[nodiscard]] bool operator()(Node* const& slot, const SlotPrefetch& /*key*/) const noexcept {
+    detail::prefetch_for_reading(std::addressof(slot));
+    return false;
+  }
+  template <class Node>
+  [[nodiscard]] bool operator()(const Node* node, const NodePrefetch& /*key*/) const noexcept {
+    detail::prefetch_for_reading(node);
+    // One that does not begin with a cache line may end in the next.
+    if constexpr (!std::has_single_bit(sizeof(Node))) {
+      detail::prefetch_for_reading(reinterpret_cast<const std::byte*>(node + 1) - 1);
+    }
+    return false;
   }
 
  private:

@@ -89,6 +89,21 @@ class alignas(cache_line) Shard : private StructureLock {
     // Whether the value may be read in this section (I3); there is one, then (I4).
     [[nodiscard]] static bool may_read(const Node& node) noexcept { return is_unpinned(node); }
 
+    // Begin to fetch where the table has the key's tag; once that is here, the slot; and then the
+    // node.
+    template <class T>
+    void prefetch_tag(const HashedKey<T>& key) const noexcept {
+      shard_.table_.prefetch(key);
+    }
+    template <class T>
+    void prefetch_slot(const HashedKey<T>& key) const noexcept {
+      (void)shard_.table_.find(SlotPrefetch{key.hash});
+    }
+    template <class T>
+    void prefetch_node(const HashedKey<T>& key) const noexcept {
+      (void)shard_.table_.find(NodePrefetch{key.hash});
+    }
+
    private:
     Shard& shard_;
   };

@@ -20,6 +20,7 @@
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "absl/container/inlined_vector.h"
 #include "lockmap/batch.hpp"
@@ -31,6 +32,7 @@
 #include "lockmap/detail/hashed_key.hpp"
 #include "lockmap/detail/hold.hpp"
 #include "lockmap/detail/load_waiter.hpp"
+#include "lockmap/detail/many.hpp"
 #include "lockmap/detail/registry.hpp"
 #include "lockmap/detail/shard.hpp"
 #include "lockmap/detail/shard_array.hpp"
@@ -530,6 +532,66 @@ class ShardedMap {
     return try_shared_batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
   }
 
+  // -- Many keys, one at a time ------------------------------------------------------------------
+
+  /// `get` of each key, in the order of the range, with the cache misses of several keys at once.
+  /// Each key by itself is atomic, the whole is not. Takes keys that are held last, and waits for
+  /// each of them as `get` does, holding no other. Deadlock: as `get`. Throws what `get` and
+  /// reading the range throw. Linear in the elements.
+  template <RangeOfLookups<Key, Hash, KeyEqual> Range>
+  [[nodiscard]] std::vector<std::optional<Value>> get_many(Range&& keys) const {
+    static_assert(std::copy_constructible<Value>,
+                  "lockmap: get_many returns copies, so Value must be copyable; use read_many");
+    std::vector<std::optional<Value>> values;
+    constexpr bool sized = std::ranges::sized_range<Range>;
+    if constexpr (sized) values.resize(to_size(std::ranges::size(keys)));
+    look_at_many<copied_in_place<Value>>(
+        std::forward<Range>(keys),
+        [&values](std::size_t index) {
+          if constexpr (!sized) values.resize(index + 1);
+        },
+        [&values](std::size_t index, const Value& value) { values[index].emplace(value); });
+    return values;
+  }
+  /// The same for a braced list of keys, or of what keys can be made from, all of one type.
+  template <MakesKey<Key> T>
+  [[nodiscard]] std::vector<std::optional<Value>> get_many(std::initializer_list<T> keys) const {
+    return get_many(std::span(keys.begin(), keys.size()));
+  }
+  /// The same for a braced list of anything that keys can be made from, in any mix.
+  [[nodiscard]] std::vector<std::optional<Value>> get_many(
+      std::initializer_list<AnyKey<Key>> keys) const {
+    return get_many(std::views::transform(std::span(keys.begin(), keys.size()), &AnyKey<Key>::key));
+  }
+
+  /// `read` of each key: calls `f(index, const Value&)` for each element of the range whose key has
+  /// a value, in any order, under a shared hold of that key and no other. Returns how many those
+  /// were. Waits as `get_many` does. Deadlock: as `read`. Throws what `f`, `read` and reading the
+  /// range throw; then some were read. Linear in the elements.
+  template <RangeOfLookups<Key, Hash, KeyEqual> Range, IndexedVisitorOf<Value> F>
+  size_type read_many(Range&& keys, F f) const {
+    size_type count = 0;
+    look_at_many<false>(
+        std::forward<Range>(keys), [](std::size_t /*index*/) {},
+        [&](std::size_t index, const Value& value) {
+          std::invoke(f, index, value);
+          ++count;
+        });
+    return count;
+  }
+
+  /// `insert` of each pair, that is of anything with `get<0>` and `get<1>`; returns how many of the
+  /// keys had no value. Of equal keys the last one wins. Each key by itself is atomic, the whole is
+  /// not. Takes keys that are held last, and waits for each of them as `insert` does, holding no
+  /// other. Deadlock: as `insert`. Throws what `insert` and reading the range throw; then some are
+  /// stored. Amortised linear in the elements.
+  template <RangeOfPairs<Key, Value> Range>
+  size_type insert_many(Range&& pairs) {
+    InsertMany<HasLastingElements<Range>> insertion{*this};
+    detail::take_through(std::forward<Range>(pairs), insertion);
+    return insertion.added;
+  }
+
   // -- All keys ----------------------------------------------------------------------------------
 
   /// Calls `f(const Key&, const Value&)` for every value, holding its key shared, in no particular
@@ -721,13 +783,13 @@ class ShardedMap {
     return entry.has_value() && entry->has_value();
   }
 
-  // Locks a key if it has a node, waiting as long as it takes.
-  template <class Guard, class T>
+  // Locks a key if it has a node. If the deadline was too early, the guard holds nothing.
+  template <class Guard, class T, class D = NoDeadline>
   [[nodiscard]] static std::optional<Guard> lock_existing(Shard& shard, const HashedKey<T>& key,
-                                                          Touch touch) {
+                                                          Touch touch, const D& deadline = {}) {
     Hold hold;
     if (shard.allows_announced_sections()) [[unlikely]] {
-      hold = hold_announced<Guard::mode>(shard, key.borrowed(), NoDeadline{});
+      hold = hold_announced<Guard::mode>(shard, key.borrowed(), deadline);
     }
     if (!hold) [[likely]] {
       Section section(shard);
@@ -736,7 +798,7 @@ class ShardedMap {
         section.policy().on_miss(touch);
         return std::nullopt;
       }
-      hold = lock_found<Guard::mode>(section, {node}, touch, NoDeadline{});
+      hold = lock_found<Guard::mode>(section, {node}, touch, deadline);
     }
     return Guard(shard, hold);
   }
@@ -976,6 +1038,133 @@ class ShardedMap {
       section.leave();
       throw;
     }
+  }
+
+  // -- Many keys, one at a time ------------------------------------------------------------------
+
+  // Whether the misses that a prefetch hides cost more than its sections. One shard stands for all.
+  [[nodiscard]] bool prefetch_pays() const noexcept {
+    constexpr std::size_t cached = std::size_t{4} << 20U;
+    return shards().front().values().count() > cached / sizeof(Node) / shards().size();
+  }
+
+  // Calls `visit(index, value)` for each key of a range that has a value: in a section, or holding
+  // the key shared.
+  template <bool in_section, bool lasting, class Prepare, class Visit>
+  struct LookAtMany {
+    static constexpr Touch touch = Touch::lookup;
+
+    template <class Element>
+    [[nodiscard]] LOCKMAP_ALWAYS_INLINE auto stage(Element&& element, std::size_t index) const {
+      prepare(index);
+      auto key = detail::hashed_for_later<lasting>(map.keys_, std::forward<Element>(element));
+      Shard& shard = map.shards_.of(key.hash);
+      detail::prefetch_for_reading(&shard);
+      return Wanted<decltype(key.key), Shard>{std::move(key), &shard, index};
+    }
+    template <class Item>
+    [[nodiscard]] LeftOver attempt(std::span<Item> items) const {
+      LeftOver left_over;
+      if (map.prefetch_pays()) detail::prefetch<ReadSection>(items);
+      if constexpr (in_section) {
+        using LookSection = std::conditional_t<Policy::changes_on(touch), Section, ReadSection>;
+        detail::in_sections<LookSection>(items, [&](auto& section, const Item& item) {
+          auto* const node = section.find(item.key);
+          if (node == nullptr) {
+            if constexpr (Policy::changes_on(touch)) section.policy().on_miss(touch);
+          } else if (!section.may_read(*node)) {
+            left_over.add(items, item);
+          } else {
+            if constexpr (Policy::changes_on(touch)) section.touch(*node, touch, true);
+            visit(item.index, std::as_const(node->value));
+          }
+        });
+      } else {
+        for (const Item& item : items) {
+          if (!visit_held(item, Immediately{})) left_over.add(items, item);
+        }
+      }
+      return left_over;
+    }
+    template <class Item>
+    void finish(const Item& item) const {
+      (void)visit_held(item, NoDeadline{});
+    }
+    // False if the deadline was too early.
+    template <class Item, class D>
+    [[nodiscard]] bool visit_held(const Item& item, const D& deadline) const {
+      const auto guard = lock_existing<SharedEntry>(*item.shard, item.key, touch, deadline);
+      if (!guard.has_value()) return true;
+      if (!guard->hold_) return false;
+      if (guard->has_value()) visit(item.index, **guard);
+      return true;
+    }
+
+    const ShardedMap& map;
+    const Prepare& prepare;
+    const Visit& visit;
+  };
+
+  template <bool in_section, class Range, class Prepare, class Visit>
+  void look_at_many(Range&& range, const Prepare& prepare, const Visit& visit) const {
+    detail::take_through(
+        std::forward<Range>(range),
+        LookAtMany<in_section, HasLastingElements<Range>, Prepare, Visit>{*this, prepare, visit});
+  }
+
+  // Stores each pair of a range, and counts the keys that had no value.
+  template <bool lasting>
+  struct InsertMany {
+    template <class Pair>
+    [[nodiscard]] auto stage(Pair&& pair, std::size_t /*index*/) const {
+      return detail::pair_for_later<lasting, Shard, Value>(map.keys_, map.shards_,
+                                                           std::forward<Pair>(pair));
+    }
+    template <class Item>
+    [[nodiscard]] LeftOver attempt(std::span<Item> items) {
+      LeftOver of_group;
+      if (map.prefetch_pays()) detail::prefetch<ReadSection>(items);
+      for (Item& item : items) {
+        if (!left_over.contains(item.key.hash) && insert_one(item, Immediately{}, added)) continue;
+        left_over.add(item.key.hash);
+        of_group.add(items, item);
+      }
+      return of_group;
+    }
+    template <class Item>
+    void finish(Item& item) {
+      (void)insert_one(item, NoDeadline{}, added);
+    }
+
+    const ShardedMap& map;
+    size_type added = 0;
+    HashesLeftOver left_over{};
+  };
+
+  // Stores a pair, and counts the key if it had no value. False if the deadline was too early.
+  template <class Pair, class D>
+  [[nodiscard]] static bool insert_one(Pair& pair, const D& deadline, size_type& added) {
+    Section section(*pair.shard);
+    const Found found = section.find_or_make(pair.key, pair.stored_key());
+    if (found.made) {
+      store_first(section, *found.node, std::move(pair.value));
+      ++added;
+      return true;
+    }
+    if constexpr (copied_in_place<Value>) {
+      if (section.may_read(*found.node)) {
+        std::construct_at(std::addressof(found.node->value), std::as_const(pair.value));
+        section.touch(*found.node, Touch::use, true);
+        return true;
+      }
+    }
+    std::optional<Entry> entry = lock<Entry>(section, found, Touch::use, deadline);
+    if (!entry.has_value()) return false;
+    entry->eviction_ = Eviction::others;
+    const std::optional<Value> previous = entry->insert(std::move(pair.value));
+    entry->unlock();  // before the previous value is destroyed, whose destructor may want the key
+    if (!previous.has_value()) ++added;
+    return true;
   }
 
   // -- Batches -----------------------------------------------------------------------------------
