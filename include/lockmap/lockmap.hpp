@@ -8,6 +8,7 @@
 #include "lockmap/default_hash.hpp"
 #include "lockmap/entry.hpp"
 #include "lockmap/lock_map.hpp"
+#include "lockmap/lock_set.hpp"
 #include "lockmap/lru_lock_map.hpp"
 #include "lockmap/options.hpp"
 #include "lockmap/unlimited.hpp"

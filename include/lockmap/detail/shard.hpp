@@ -89,6 +89,13 @@ class alignas(cache_line) Shard : private StructureLock {
     // Whether the value may be read in this section (I3); there is one, then (I4).
     [[nodiscard]] static bool may_read(const Node& node) noexcept { return is_unpinned(node); }
 
+    // How many keys are held.
+    [[nodiscard]] std::size_t count_held() const noexcept {
+      return to_size(std::count_if(
+          shard_.table_.begin(), shard_.table_.end(),
+          [](const Node* node) { return !node->state.load(std::memory_order_relaxed).free(); }));
+    }
+
     // Begin to fetch where the table has the key's tag; once that is here, the slot; and then the
     // node.
     template <class T>

@@ -40,6 +40,11 @@
 #include "lockmap/entry.hpp"
 #include "lockmap/options.hpp"
 
+namespace lockmap {
+template <class Key, class Hash, class KeyEqual, class Allocator>
+class LockSet;
+}
+
 namespace lockmap::detail {
 
 // How keys are locked: key_lock.hpp.
@@ -405,9 +410,7 @@ class ShardedMap {
   /// held. O(n log n) for n keys.
   template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(Range&& keys, Less less = {}) {
-    Batch batch(keys_);
-    (void)lock_batch(batch, std::forward<Range>(keys), less, NoDeadline{});
-    return batch;
+    return lock_batch<Batch>(std::forward<Range>(keys), less);
   }
   /// The same for a braced list of keys, or of what keys can be made from, all of one type.
   template <MakesKey<Key> T, class Less = std::less<>>
@@ -497,9 +500,7 @@ class ShardedMap {
   /// and becomes part of a cycle. Throws, and takes time, as `batch_lock` does.
   template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] SharedBatch shared_batch_lock(Range&& keys, Less less = {}) {
-    SharedBatch batch(keys_);
-    (void)lock_batch(batch, std::forward<Range>(keys), less, NoDeadline{});
-    return batch;
+    return lock_batch<SharedBatch>(std::forward<Range>(keys), less);
   }
   /// The same for a braced list of keys, or of what keys can be made from, all of one type.
   template <MakesKey<Key> T, class Less = std::less<>>
@@ -868,6 +869,8 @@ class ShardedMap {
 
  private:
   friend struct TestAccess;
+  template <class K, class H, class E, class A>
+  friend class lockmap::LockSet;
 
   using MapKeys = KeyTraits<Key, Hash, KeyEqual, Allocator>;
 
@@ -1173,6 +1176,12 @@ class ShardedMap {
   template <class T>
   using Few = absl::InlinedVector<T, 8>;
 
+  template <class Guards, class Range, class Less>
+  [[nodiscard]] Guards lock_batch(Range&& range, Less& less) {
+    Guards batch(keys_);
+    (void)lock_batch(batch, std::forward<Range>(range), less, NoDeadline{});
+    return batch;
+  }
   template <class Guards, class Range, class Less, class D>
   [[nodiscard]] std::optional<Guards> lock_batch(Range&& range, Less& less, const D& deadline) {
     std::optional<Guards> batch(Guards{keys_});
