@@ -64,7 +64,7 @@ class [[nodiscard]] KeyGuard {
   }
 
   /// Releases the key.
-  ~KeyGuard() { unlock(); }
+  LOCKMAP_ALWAYS_INLINE ~KeyGuard() { unlock(); }
 
   /// The key, as the set stores it while it is held.
   [[nodiscard]] const key_type& key() const noexcept LOCKMAP_LIFETIMEBOUND {
@@ -73,7 +73,7 @@ class [[nodiscard]] KeyGuard {
   }
 
   /// Releases the key before the guard dies.
-  void unlock() noexcept {
+  LOCKMAP_ALWAYS_INLINE void unlock() noexcept {
     if (!hold_) return;
     if constexpr (held == detail::Mode::exclusive) {
       detail::release(*shard_, std::exchange(hold_, {}), false, detail::Eviction::any);

@@ -220,7 +220,7 @@ class alignas(cache_line) Shard : private StructureLock {
     void free(Node& node) noexcept { shard().free_node(node); }
 
     // Does what the release of a key or the end of a wait has left to do. `kept` is not evicted.
-    void finish(Node& node, const Released& released, const Node* kept) noexcept {
+    void finish(Node& node, Released released, const Node* kept) noexcept {
       Deferred& deferred = shard().deferred_;
       if (!released.to_wake.empty()) {
         deferred.to_wake = released.to_wake;

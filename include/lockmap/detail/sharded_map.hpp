@@ -544,12 +544,11 @@ class ShardedMap {
     static_assert(std::copy_constructible<Value>,
                   "lockmap: get_many returns copies, so Value must be copyable; use read_many");
     std::vector<std::optional<Value>> values;
-    constexpr bool sized = std::ranges::sized_range<Range>;
-    if constexpr (sized) values.resize(to_size(std::ranges::size(keys)));
+    if constexpr (std::ranges::sized_range<Range>) values.resize(to_size(std::ranges::size(keys)));
     look_at_many<copied_in_place<Value>>(
         std::forward<Range>(keys),
         [&values](std::size_t index) {
-          if constexpr (!sized) values.resize(index + 1);
+          if (index == values.size()) values.emplace_back();
         },
         [&values](std::size_t index, const Value& value) { values[index].emplace(value); });
     return values;
@@ -786,8 +785,8 @@ class ShardedMap {
 
   // Locks a key if it has a node. If the deadline was too early, the guard holds nothing.
   template <class Guard, class T, class D = NoDeadline>
-  [[nodiscard]] static std::optional<Guard> lock_existing(Shard& shard, const HashedKey<T>& key,
-                                                          Touch touch, const D& deadline = {}) {
+  [[nodiscard]] LOCKMAP_ALWAYS_INLINE static std::optional<Guard> lock_existing(
+      Shard& shard, const HashedKey<T>& key, Touch touch, const D& deadline = {}) {
     Hold hold;
     if (shard.allows_announced_sections()) [[unlikely]] {
       hold = hold_announced<Guard::mode>(shard, key.borrowed(), deadline);
