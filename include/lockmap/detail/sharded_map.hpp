@@ -1175,6 +1175,9 @@ class ShardedMap {
   template <class T>
   using Few = absl::InlinedVector<T, 8>;
 
+  // What is fetched for more keys would push out itself.
+  static constexpr std::size_t most_prefetched = 64;
+
   template <class Guards, class Range, class Less>
   [[nodiscard]] Guards lock_batch(Range&& range, Less& less) {
     Guards batch(keys_);
@@ -1197,6 +1200,10 @@ class ShardedMap {
     for (auto&& element : range) {
       keys.push_back(keys_.hashed_copy(std::forward<decltype(element)>(element)));
       detail::prefetch_for_writing(&shards_.of(keys.back().hash));  // all misses at once
+    }
+    if (keys.size() <= most_prefetched && prefetch_pays()) {
+      for (const auto& key : keys) ReadSection(shards_.of(key.hash)).prefetch_tag(key);
+      for (const auto& key : keys) ReadSection(shards_.of(key.hash)).prefetch_node(key);
     }
     batch.guards_.reserve(keys.size());
     for (HashedKey<Key>* const key : sorted(keys, less)) {
