@@ -66,7 +66,7 @@ inline constexpr std::size_t group_size = 16;
 // Elements that are where they are until the range ends: they need not be copied, to be looked up
 // later. Every other element is made a key at once.
 template <class Range>
-inline constexpr bool HasLastingElements = std::ranges::forward_range<Range>&&
+concept HasLastingElements = std::ranges::forward_range<Range> &&
     std::is_lvalue_reference_v<std::ranges::range_reference_t<Range>>;
 
 // Keys to look up: anything that a key can be made from or, where no key needs to be made, anything
