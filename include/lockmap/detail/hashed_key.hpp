@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -239,13 +240,19 @@ struct KeyTraits {
 };
 
 // A table that is asked for these finds nothing, but begins to fetch what it would compare: the
-// slots; and, once those are here, the nodes.
-struct SlotPrefetch {
-  std::uint64_t hash;
-};
+// nodes; and, once those are here, the characters of keys that are strings.
 struct NodePrefetch {
   std::uint64_t hash;
 };
+struct TextPrefetch {
+  std::uint64_t hash;
+};
+
+// A key whose characters are elsewhere, unless they are few.
+template <class Key>
+inline constexpr bool is_string = false;
+template <class Char, class Traits, class Allocator>
+inline constexpr bool is_string<std::basic_string<Char, Traits, Allocator>> = true;
 
 // The functors of the shards' tables. They never call the user's hash, and compare a node with
 // another node by identity, so a rehash and an erasure run no user code.
@@ -259,10 +266,10 @@ struct NodeHash {
   [[nodiscard]] std::size_t operator()(const HashedKey<T>& key) const noexcept {
     return to_size(key.hash);
   }
-  [[nodiscard]] std::size_t operator()(const SlotPrefetch& key) const noexcept {
+  [[nodiscard]] std::size_t operator()(const NodePrefetch& key) const noexcept {
     return to_size(key.hash);
   }
-  [[nodiscard]] std::size_t operator()(const NodePrefetch& key) const noexcept {
+  [[nodiscard]] std::size_t operator()(const TextPrefetch& key) const noexcept {
     return to_size(key.hash);
   }
 };
@@ -283,12 +290,6 @@ class NodeEqual {
   [[nodiscard]] bool operator()(const Node* node, const HashedKey<T>& key) const {
     return node->hash == key.hash && static_cast<bool>((*equal_)(node->key, key.key));
   }
-  // The slot by reference: it is not read.
-  template <class Node>
-  [[nodiscard]] bool operator()(Node* const& slot, const SlotPrefetch& /*key*/) const noexcept {
-    detail::prefetch_for_reading(std::addressof(slot));
-    return false;
-  }
   template <class Node>
   [[nodiscard]] bool operator()(const Node* node, const NodePrefetch& /*key*/) const noexcept {
     detail::prefetch_for_reading(node);
@@ -296,6 +297,11 @@ class NodeEqual {
     if constexpr (!std::has_single_bit(sizeof(Node))) {
       detail::prefetch_for_reading(reinterpret_cast<const std::byte*>(node + 1) - 1);
     }
+    return false;
+  }
+  template <class Node>
+  [[nodiscard]] bool operator()(const Node* node, const TextPrefetch& key) const noexcept {
+    if (node->hash == key.hash) detail::prefetch_for_reading(node->key.data());
     return false;
   }
 

@@ -55,7 +55,7 @@ concept RangeOfPairs =
 // all its keys before it takes the next, so that the misses overlap:
 //
 //   stage      hashes each key, and prefetches its shard
-//   prefetch   in sections: the tags in the tables, then the nodes
+//   prefetch   in sections: the tags in the tables, then the nodes, then the text of string keys
 //   attempt    in sections: the operation itself; it does not wait, and leaves over what is held
 //   finish     at the very end, what was left over, one by one: it waits
 //
@@ -163,6 +163,12 @@ void prefetch(std::span<Item> items) {
       items, [](const Section& section, const Item& item) { section.prefetch_tag(item.key); });
   detail::in_sections<Section>(
       items, [](const Section& section, const Item& item) { section.prefetch_node(item.key); });
+  if constexpr (requires(const Section& section, const Item& item) {
+                  section.prefetch_text(item.key);
+                }) {
+    detail::in_sections<Section>(
+        items, [](const Section& section, const Item& item) { section.prefetch_text(item.key); });
+  }
 }
 
 // Which items of a group were not dealt with.

@@ -96,19 +96,19 @@ class alignas(cache_line) Shard : private StructureLock {
           [](const Node* node) { return !node->state.load(std::memory_order_relaxed).free(); }));
     }
 
-    // Begin to fetch where the table has the key's tag; once that is here, the slot; and then the
-    // node.
+    // Begin to fetch where the table has the key's tag; once that is here, the node; and then what
+    // the node's key has elsewhere.
     template <class T>
     void prefetch_tag(const HashedKey<T>& key) const noexcept {
       shard_.table_.prefetch(key);
     }
     template <class T>
-    void prefetch_slot(const HashedKey<T>& key) const noexcept {
-      (void)shard_.table_.find(SlotPrefetch{key.hash});
-    }
-    template <class T>
     void prefetch_node(const HashedKey<T>& key) const noexcept {
       (void)shard_.table_.find(NodePrefetch{key.hash});
+    }
+    template <class T>
+    void prefetch_text(const HashedKey<T>& key) const noexcept requires(is_string<Key>) {
+      (void)shard_.table_.find(TextPrefetch{key.hash});
     }
 
    private:

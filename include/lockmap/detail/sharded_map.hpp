@@ -1046,7 +1046,7 @@ class ShardedMap {
 
   // Whether the misses that a prefetch hides cost more than its sections. One shard stands for all.
   [[nodiscard]] bool prefetch_pays() const noexcept {
-    constexpr std::size_t cached = std::size_t{4} << 20U;
+    constexpr std::size_t cached = std::size_t{3} << 20U;
     return shards().front().values().count() > cached / sizeof(Node) / shards().size();
   }
 
