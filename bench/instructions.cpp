@@ -127,6 +127,26 @@ void batch_of_four(std::uint64_t count) {
   });
 }
 
+void get_many_of_16(std::uint64_t count) {
+  Map map;
+  fill(map);
+  repeat(count, [&map](std::uint64_t key) {
+    std::array<std::uint64_t, 16> keys{};
+    for (std::uint64_t i = 0; i < keys.size(); ++i) keys[i] = (key + 17 * i) % key_count;
+    std::uint64_t sum = 0;
+    for (const auto& value : map.get_many(keys)) sum += value.value_or(0);
+    return sum;
+  });
+}
+
+void lock_set(std::uint64_t count) {
+  lockmap::LockSet<std::uint64_t> set;
+  repeat(count, [&set](std::uint64_t key) {
+    const auto guard = set.lock(key);
+    return guard.key();
+  });
+}
+
 struct Operation {
   const char* name;
   void (*run)(std::uint64_t count);
@@ -143,6 +163,8 @@ constexpr std::array operations{
     Operation{"insert_and_remove", insert_and_remove},
     Operation{"cache_get", cache_get},
     Operation{"batch_of_four", batch_of_four},
+    Operation{"get_many_of_16", get_many_of_16},
+    Operation{"lock_set", lock_set},
 };
 
 }  // namespace

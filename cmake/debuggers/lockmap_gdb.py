@@ -32,7 +32,7 @@ NODE_KEY = ("key",)
 NODE_VALUE = ("value",)
 ENTRY_NODE = ("hold_", "node_")
 ENTRY_HAS_VALUE = ("has_value_",)
-BATCH_GUARDS = ("guards_",)
+BATCH_FIRST, BATCH_SIZE = ("guards_", "first_"), ("guards_", "size_")
 STATE = "lockmap::detail::State"
 VECTORS = (  # begin and end of a std::vector: libstdc++, libc++
     (("_M_impl", "_M_start"), ("_M_impl", "_M_finish")),
@@ -259,7 +259,7 @@ class BatchPrinter:
         self.value = value
 
     def guards(self):
-        first, count = vector(member(self.value, BATCH_GUARDS))
+        first, count = member(self.value, BATCH_FIRST), int(member(self.value, BATCH_SIZE))
         return first, bounded("size", count, MAX_SLOTS)
 
     def to_string(self):

@@ -6,13 +6,14 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <iterator>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/describe.hpp"
+#include "lockmap/detail/guard_array.hpp"
 #include "lockmap/detail/hashed_key.hpp"
 #include "lockmap/entry.hpp"
 
@@ -42,7 +43,6 @@ class [[nodiscard]] Batch {
   /// Releases the keys that this batch holds, then takes over the other's.
   Batch& operator=(Batch&& other) noexcept {
     if (this != &other) {
-      release();
       keys_ = other.keys_;
       guards_ = std::move(other.guards_);
       by_hash_ = std::move(other.by_hash_);
@@ -51,31 +51,31 @@ class [[nodiscard]] Batch {
   }
 
   /// Releases the keys, the last one first.
-  ~Batch() { release(); }
+  ~Batch() = default;
 
   /// The number of guards. Constant time.
   [[nodiscard]] size_type size() const noexcept { return guards_.size(); }
   /// Whether there are none. Constant time.
-  [[nodiscard]] bool empty() const noexcept { return guards_.empty(); }
+  [[nodiscard]] bool empty() const noexcept { return guards_.size() == 0; }
 
   /// The first guard. Constant time.
-  [[nodiscard]] iterator begin() noexcept { return guards_.data(); }
+  [[nodiscard]] iterator begin() noexcept { return guards_.begin(); }
   /// Behind the last guard. Constant time.
-  [[nodiscard]] iterator end() noexcept { return guards_.data() + guards_.size(); }
+  [[nodiscard]] iterator end() noexcept { return guards_.end(); }
   /// The first guard. Constant time.
-  [[nodiscard]] const_iterator begin() const noexcept { return guards_.data(); }
+  [[nodiscard]] const_iterator begin() const noexcept { return guards_.begin(); }
   /// Behind the last guard. Constant time.
-  [[nodiscard]] const_iterator end() const noexcept { return guards_.data() + guards_.size(); }
+  [[nodiscard]] const_iterator end() const noexcept { return guards_.end(); }
 
   /// The guard at a position. Precondition: `index < size()`. Constant time.
   [[nodiscard]] Guard& operator[](size_type index) noexcept LOCKMAP_LIFETIMEBOUND {
     LOCKMAP_ASSERT(index < size());
-    return guards_[index];
+    return begin()[index];
   }
   /// The same.
   [[nodiscard]] const Guard& operator[](size_type index) const noexcept LOCKMAP_LIFETIMEBOUND {
     LOCKMAP_ASSERT(index < size());
-    return guards_[index];
+    return begin()[index];
   }
 
   /// The guard of a key; null if the batch does not hold it, or not any more. Throws what the map's
@@ -93,11 +93,11 @@ class [[nodiscard]] Batch {
     };
     if (by_hash_.empty()) {
       const auto found = std::find_if(guards_.begin(), guards_.end(), is_guard_of);
-      return found == guards_.end() ? nullptr : std::addressof(*found);
+      return found == guards_.end() ? nullptr : found;
     }
     for (auto place = std::lower_bound(by_hash_.begin(), by_hash_.end(), Place{hashed.hash, 0});
          place != by_hash_.end() && place->hash == hashed.hash; ++place) {
-      if (is_guard_of(guards_[place->index])) return std::addressof(guards_[place->index]);
+      if (is_guard_of(begin()[place->index])) return begin() + place->index;
     }
     return nullptr;
   }
@@ -158,7 +158,7 @@ class [[nodiscard]] Batch {
 
   // From the last one, where duplicates of a sorted range are.
   [[nodiscard]] bool holds(const typename Guard::Node& node) const noexcept {
-    return std::any_of(guards_.rbegin(), guards_.rend(),
+    return std::any_of(std::reverse_iterator(end()), std::reverse_iterator(begin()),
                        [&node](const Guard& guard) { return guard.hold_.node() == &node; });
   }
 
@@ -171,13 +171,9 @@ class [[nodiscard]] Batch {
     std::sort(by_hash_.begin(), by_hash_.end());
   }
 
-  void release() noexcept {
-    while (!guards_.empty()) guards_.pop_back();
-  }
-
   const KeyTraits* keys_;
-  std::vector<Guard> guards_;
-  std::vector<Place> by_hash_;  // sorted; empty for few guards
+  detail::GuardArray<Guard> guards_;  // released in reverse order
+  std::vector<Place> by_hash_;        // sorted; empty for few guards
 };
 
 }  // namespace lockmap

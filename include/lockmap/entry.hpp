@@ -398,7 +398,7 @@ class [[nodiscard]] SharedEntry {
   }
 
   /// Releases the key.
-  ~SharedEntry() { unlock(); }
+  LOCKMAP_ALWAYS_INLINE ~SharedEntry() { unlock(); }
 
   /// The key, as the map stores it.
   [[nodiscard]] const key_type& key() const noexcept LOCKMAP_LIFETIMEBOUND { return node().key; }
@@ -451,7 +451,7 @@ class [[nodiscard]] SharedEntry {
   }
 
   /// Releases the key before the entry dies.
-  void unlock() noexcept {
+  LOCKMAP_ALWAYS_INLINE void unlock() noexcept {
     if (hold_) detail::release_shared(*shard_, std::exchange(hold_, {}));
   }
 

@@ -107,6 +107,11 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   using Base::try_batch_lock_until;
   using Base::try_shared_batch_lock;
 
+  // Many keys, one at a time
+  using Base::get_many;
+  using Base::insert_many;
+  using Base::read_many;
+
   // All keys
   using Base::clear;
   using Base::empty;

@@ -9,6 +9,7 @@
 #include "lockmap/entry.hpp"
 #include "lockmap/expiry.hpp"
 #include "lockmap/lock_map.hpp"
+#include "lockmap/lock_set.hpp"
 #include "lockmap/lru_lock_map.hpp"
 #include "lockmap/options.hpp"
 #include "lockmap/unlimited.hpp"

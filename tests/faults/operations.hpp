@@ -7,8 +7,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <iterator>
 #include <numeric>
 #include <optional>
+#include <ranges>
+#include <span>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -60,6 +63,20 @@ void append_lookups(Operations<World>& all, const std::string& form) {
       return value;
     }));
   });
+  add("get_many of ", [](World& world, const Given& key) {
+    const auto values = world.map.get_many(std::span(&key, 1));
+    if (values.front().has_value()) {
+      EXPECT_EQ(values.front()->number(), world.old_number());
+    } else {
+      EXPECT_EQ(world.old_number(), std::nullopt);
+    }
+  });
+  add("read_many of ", [](World& world, const Given& key) {
+    const std::size_t count = world.map.read_many(
+        std::span(&key, 1),
+        [](std::size_t /*index*/, const Value& /*value*/) { FaultInjector::step(Step::callback); });
+    EXPECT_EQ(count, world.old_number().has_value() ? 1U : 0U);
+  });
   add("find_shared_entry of ", [](World& world, const Given& key) {
     EXPECT_EQ(world.map.find_shared_entry(key).has_value(), world.old_number().has_value());
   });
@@ -90,6 +107,18 @@ void append_storing(Operations<World>& all, const std::string& form) {
         Value value(new_number);
         world.arm();
         world.expect_old(world.map.insert(std::forward<Q>(key), std::move(value)));
+      },
+      {.on_success = Leaves::new_value, .locks = false, .restores = true});
+  add("insert_many of ",
+      [](World& world, Given& key) {
+        std::vector<std::pair<Given, Value>> pairs;
+        pairs.emplace_back(std::move(key), Value(new_number));
+        const auto moved = std::ranges::subrange(std::move_iterator(pairs.begin()),
+                                                 std::move_iterator(pairs.end()));
+        world.arm();
+        EXPECT_EQ(
+            std::is_reference_v<Q> ? world.map.insert_many(pairs) : world.map.insert_many(moved),
+            world.old_number().has_value() ? 0U : 1U);
       },
       {.on_success = Leaves::new_value, .locks = false, .restores = true});
   add("try_insert of ",

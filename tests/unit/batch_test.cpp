@@ -132,6 +132,41 @@ LOCKMAP_TEST_BOTH(BatchTest, ResultTypes) {
   static_assert(std::same_as<decltype(constant->size()), std::size_t>);
 }
 
+// So they take no allocation. Both kinds can be moved and assigned, onto each other too.
+LOCKMAP_TEST_BOTH(BatchTest, AFewGuardsAreInTheBatchItself) {
+  auto map = make_map<typename TestFixture::Map>();
+  using TestedBatch = typename TestFixture::Batch;
+  const auto is_inside = [](const TestedBatch& batch) {
+    const auto* const first = reinterpret_cast<const std::byte*>(batch.begin());
+    const auto* const begin = reinterpret_cast<const std::byte*>(&batch);
+    return !std::less<>{}(first, begin) && std::less<>{}(first, begin + sizeof(batch));
+  };
+  const Ints few{1, 2, 3, 4, 5, 6, 7, 8};
+  const Ints many{11, 12, 13, 14, 15, 16, 17, 18, 19};
+  {
+    TestedBatch batch = map.batch_lock(few);
+    TestedBatch large = map.batch_lock(many);
+    EXPECT_TRUE(is_inside(batch));
+    EXPECT_FALSE(is_inside(large));
+    TestedBatch moved = std::move(batch);
+    EXPECT_TRUE(is_inside(moved));
+    EXPECT_TRUE(batch.empty());  // NOLINT(bugprone-use-after-move)
+    EXPECT_EQ(TestFixture::keys_of(moved), few);
+    batch = std::move(large);
+    EXPECT_TRUE(large.empty());  // NOLINT(bugprone-use-after-move)
+    EXPECT_EQ(TestFixture::keys_of(batch), many);
+    batch = std::move(moved);
+    EXPECT_EQ(TestFixture::keys_of(batch), few);
+    EXPECT_TRUE(TestFixture::free_elsewhere(map, 15));
+    EXPECT_FALSE(TestFixture::free_elsewhere(map, 5));
+    large = map.batch_lock(many);
+    batch = std::move(large);
+    EXPECT_TRUE(TestFixture::free_elsewhere(map, 5));
+    EXPECT_FALSE(TestFixture::free_elsewhere(map, 15));
+  }
+  test::expect_quiet(map);
+}
+
 LOCKMAP_TEST_BOTH(BatchTest, IsAMoveOnlyRandomAccessRange) {
   using TestedBatch = typename TestFixture::Batch;
   static_assert(std::ranges::random_access_range<TestedBatch>);

@@ -101,7 +101,13 @@ inline void cpu_pause() noexcept {
 #endif
 }
 
-// Begins to fetch a cache line; never faults, whatever the address is.
+// Begin to fetch a cache line; never fault, whatever the address is.
+inline void prefetch_for_reading([[maybe_unused]] const void* address) noexcept {
+#if defined(__GNUC__) || defined(__clang__)
+  __builtin_prefetch(address, 0);
+  __asm__ __volatile__("");  // else g++ drops calls of functions that do nothing but this
+#endif
+}
 inline void prefetch_for_writing([[maybe_unused]] const void* address) noexcept {
 #if defined(__GNUC__) || defined(__clang__)
   __builtin_prefetch(address, 1);

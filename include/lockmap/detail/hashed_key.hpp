@@ -6,14 +6,17 @@
 #ifndef LOCKMAP_DETAIL_HASHED_KEY_HPP
 #define LOCKMAP_DETAIL_HASHED_KEY_HPP
 
+#include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <type_traits>
 #include <utility>
 
 #include "absl/hash/hash.h"
+#include "lockmap/detail/config.hpp"
 #include "lockmap/detail/construct.hpp"
 
 // Multiplying hashes wraps around on purpose, which clang's -fsanitize=integer reports.
@@ -236,6 +239,21 @@ struct KeyTraits {
   }
 };
 
+// A table that is asked for these finds nothing, but begins to fetch what it would compare: the
+// nodes; and, once those are here, the characters of keys that are strings.
+struct NodePrefetch {
+  std::uint64_t hash;
+};
+struct TextPrefetch {
+  std::uint64_t hash;
+};
+
+// A key whose characters are elsewhere, unless they are few.
+template <class Key>
+inline constexpr bool is_string = false;
+template <class Char, class Traits, class Allocator>
+inline constexpr bool is_string<std::basic_string<Char, Traits, Allocator>> = true;
+
 // The functors of the shards' tables. They never call the user's hash, and compare a node with
 // another node by identity, so a rehash and an erasure run no user code.
 struct NodeHash {
@@ -246,6 +264,12 @@ struct NodeHash {
   }
   template <class T>
   [[nodiscard]] std::size_t operator()(const HashedKey<T>& key) const noexcept {
+    return to_size(key.hash);
+  }
+  [[nodiscard]] std::size_t operator()(const NodePrefetch& key) const noexcept {
+    return to_size(key.hash);
+  }
+  [[nodiscard]] std::size_t operator()(const TextPrefetch& key) const noexcept {
     return to_size(key.hash);
   }
 };
@@ -265,6 +289,20 @@ class NodeEqual {
   template <class Node, class T>
   [[nodiscard]] bool operator()(const Node* node, const HashedKey<T>& key) const {
     return node->hash == key.hash && static_cast<bool>((*equal_)(node->key, key.key));
+  }
+  template <class Node>
+  [[nodiscard]] bool operator()(const Node* node, const NodePrefetch& /*key*/) const noexcept {
+    detail::prefetch_for_reading(node);
+    // One that does not begin with a cache line may end in the next.
+    if constexpr (!std::has_single_bit(sizeof(Node))) {
+      detail::prefetch_for_reading(reinterpret_cast<const std::byte*>(node + 1) - 1);
+    }
+    return false;
+  }
+  template <class Node>
+  [[nodiscard]] bool operator()(const Node* node, const TextPrefetch& key) const noexcept {
+    if (node->hash == key.hash) detail::prefetch_for_reading(node->key.data());
+    return false;
   }
 
  private:

@@ -304,7 +304,7 @@ LOCKMAP_NOINLINE void release_shared_slow(Shard& shard, Node& node) noexcept {
 
 // Releases a key that is held shared.
 template <class Shard, class Node>
-void release_shared(Shard& shard, Hold<Node> hold) noexcept {
+LOCKMAP_ALWAYS_INLINE void release_shared(Shard& shard, Hold<Node> hold) noexcept {
   Owner& mine = ThisModule::owner();
   if (hold.belongs_to(mine)) [[likely]] {
     detail::remove_hold(mine, hold.node()->state, Mode::shared);

@@ -29,16 +29,56 @@ inline constexpr State unlinked_state{State::waking_bit};
 // The same, of one whose value has expired.
 inline constexpr State expired_state{State::waking_bit | State::evict_on_release_bit};
 
+// What keys have that never have a value: those of a LockSet.
+struct NoValue {};
+
+// A node without its value.
+template <class Node, class Key, class Links>
+struct NodeHead : Links {
+  // The unions start inactive; the owner constructs and destroys the members.
+  NodeHead() noexcept {}
+  ~NodeHead() {}
+  NodeHead(const NodeHead&) = delete;
+  NodeHead& operator=(const NodeHead&) = delete;
+
+  StateWord state;
+  union {
+    std::uint64_t hash;  // while the node is in a table
+    Node* next;          // in a list of nodes that are in none
+  };
+  union {
+    Key key;
+  };
+};
+
+// A place for a value, as a base class: where there is never one, it takes no room.
+template <class Value>
+struct ValuePlace {
+  ValuePlace() noexcept {}
+  ~ValuePlace() {}
+  ValuePlace(const ValuePlace&) = delete;
+  ValuePlace& operator=(const ValuePlace&) = delete;
+
+  union {
+    Value value;
+  };
+};
+template <>
+struct ValuePlace<NoValue> {
+  static inline NoValue value;
+};
+
 // A node lives as long as the slab that it is part of. Its key lives while the node is in use, its
 // value while the key has one. `Links` is the eviction policy's part of each node, a base class so
 // that a policy that keeps nothing takes no room.
 template <class Key, class Value, class Links>
-struct Node : Links {
-  // Both unions start inactive; the owner constructs and destroys the members.
-  Node() noexcept {}
-  ~Node() {}
-  Node(const Node&) = delete;
-  Node& operator=(const Node&) = delete;
+struct Node : NodeHead<Node<Key, Value, Links>, Key, Links>, ValuePlace<Value> {
+  using Head = NodeHead<Node, Key, Links>;
+  using Head::hash;
+  using Head::key;
+  using Head::next;
+  using Head::state;
+  using ValuePlace<Value>::value;
 
   // Destroying key and value runs no user code and may happen under the shard mutex (I6).
   static constexpr bool trivially_destroyed =
@@ -86,18 +126,6 @@ struct Node : Links {
   void unpoison_contents() noexcept {
     detail::unpoison(std::addressof(key), sizeof(*this) - key_offset());
   }
-
-  StateWord state;
-  union {
-    std::uint64_t hash;  // while the node is in a table
-    Node* next;          // in a list of nodes that are in none
-  };
-  union {
-    Key key;
-  };
-  union {
-    Value value;
-  };
 
  private:
   [[nodiscard]] std::size_t key_offset() const noexcept {

@@ -107,11 +107,34 @@ class alignas(cache_line) Shard : private StructureLock {
                                        this->thread_number());
       }
     }
+    void touch_unpinned(Node& node, Touch how) const noexcept { touch(node, how); }
     void miss([[maybe_unused]] Touch touch) const noexcept {
       if constexpr (Policy::enabled) {
         if (touch == Touch::quiet) return;
         shard_.policy_.on_miss_shared(touch, this->is_alone(), this->thread_number());
       }
+    }
+
+    // How many keys are held.
+    [[nodiscard]] std::size_t count_held() const noexcept {
+      return to_size(std::count_if(
+          shard_.table_.begin(), shard_.table_.end(),
+          [](const Node* node) { return !node->state.load(std::memory_order_relaxed).free(); }));
+    }
+
+    // Begin to fetch where the table has the key's tag; once that is here, the node; and then what
+    // the node's key has elsewhere.
+    template <class T>
+    void prefetch_tag(const HashedKey<T>& key) const noexcept {
+      shard_.table_.prefetch(key);
+    }
+    template <class T>
+    void prefetch_node(const HashedKey<T>& key) const noexcept {
+      (void)shard_.table_.find(NodePrefetch{key.hash});
+    }
+    template <class T>
+    void prefetch_text(const HashedKey<T>& key) const noexcept requires(is_string<Key>) {
+      (void)shard_.table_.find(TextPrefetch{key.hash});
     }
 
    private:
@@ -196,6 +219,9 @@ class alignas(cache_line) Shard : private StructureLock {
     }
 
     void touch(Node& node, Touch touch, bool hit) noexcept { policy().on_touch(node, touch, hit); }
+
+    void touch_unpinned(Node& node, Touch how) noexcept { touch(node, how, true); }
+    void miss(Touch touch) noexcept { policy().on_miss(touch); }
 
     // As `touch`, for a node that may be set aside.
     void touch_pinned(Node& node, Touch touch, bool hit) noexcept {
@@ -296,8 +322,7 @@ class alignas(cache_line) Shard : private StructureLock {
     void free(Node& node) noexcept { shard().free_node(node); }
 
     // Does what the release of a key or the end of a wait has left to do. `kept` is not evicted.
-    LOCKMAP_ALWAYS_INLINE void finish(Node& node, const Released& released,
-                                      const Node* kept) noexcept {
+    LOCKMAP_ALWAYS_INLINE void finish(Node& node, Released released, const Node* kept) noexcept {
       Deferred& deferred = shard().deferred_;
       if (!released.to_wake.empty()) {
         deferred.to_wake = released.to_wake;

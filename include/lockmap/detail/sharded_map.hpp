@@ -20,6 +20,7 @@
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "absl/container/inlined_vector.h"
 #include "lockmap/batch.hpp"
@@ -32,12 +33,18 @@
 #include "lockmap/detail/hold.hpp"
 #include "lockmap/detail/load_timer.hpp"
 #include "lockmap/detail/load_waiter.hpp"
+#include "lockmap/detail/many.hpp"
 #include "lockmap/detail/registry.hpp"
 #include "lockmap/detail/shard.hpp"
 #include "lockmap/detail/shard_array.hpp"
 #include "lockmap/detail/victim_queue.hpp"
 #include "lockmap/entry.hpp"
 #include "lockmap/options.hpp"
+
+namespace lockmap {
+template <class Key, class Hash, class KeyEqual, class Allocator>
+class LockSet;
+}
 
 namespace lockmap::detail {
 
@@ -410,9 +417,7 @@ class ShardedMap {
   /// held. O(n log n) for n keys.
   template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] Batch batch_lock(Range&& keys, Less less = {}) {
-    Batch batch(keys_);
-    (void)lock_batch(batch, std::forward<Range>(keys), less, NoDeadline{});
-    return batch;
+    return lock_batch<Batch>(std::forward<Range>(keys), less);
   }
   /// The same for a braced list of keys, or of what keys can be made from, all of one type.
   template <MakesKey<Key> T, class Less = std::less<>>
@@ -502,9 +507,7 @@ class ShardedMap {
   /// and becomes part of a cycle. Throws, and takes time, as `batch_lock` does.
   template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] SharedBatch shared_batch_lock(Range&& keys, Less less = {}) {
-    SharedBatch batch(keys_);
-    (void)lock_batch(batch, std::forward<Range>(keys), less, NoDeadline{});
-    return batch;
+    return lock_batch<SharedBatch>(std::forward<Range>(keys), less);
   }
   /// The same for a braced list of keys, or of what keys can be made from, all of one type.
   template <MakesKey<Key> T, class Less = std::less<>>
@@ -535,6 +538,65 @@ class ShardedMap {
   [[nodiscard]] std::optional<SharedBatch> try_shared_batch_lock(
       std::initializer_list<AnyKey<Key>> keys, Less less = {}) {
     return try_shared_batch_lock(std::span(keys.begin(), keys.size()), std::move(less));
+  }
+
+  // -- Many keys, one at a time ------------------------------------------------------------------
+
+  /// `get` of each key, in the order of the range, with the cache misses of several keys at once.
+  /// Each key by itself is atomic, the whole is not. Takes keys that are held last, and waits for
+  /// each of them as `get` does, holding no other. Deadlock: as `get`. Throws what `get` and
+  /// reading the range throw. Linear in the elements.
+  template <RangeOfLookups<Key, Hash, KeyEqual> Range>
+  [[nodiscard]] std::vector<std::optional<Value>> get_many(Range&& keys) const {
+    static_assert(std::copy_constructible<Value>,
+                  "lockmap: get_many returns copies, so Value must be copyable; use read_many");
+    std::vector<std::optional<Value>> values;
+    if constexpr (std::ranges::sized_range<Range>) values.resize(to_size(std::ranges::size(keys)));
+    look_at_many<copied_in_place<Value>>(
+        std::forward<Range>(keys),
+        [&values](std::size_t index) {
+          if (index == values.size()) values.emplace_back();
+        },
+        [&values](std::size_t index, const Value& value) { values[index].emplace(value); });
+    return values;
+  }
+  /// The same for a braced list of keys, or of what keys can be made from, all of one type.
+  template <MakesKey<Key> T>
+  [[nodiscard]] std::vector<std::optional<Value>> get_many(std::initializer_list<T> keys) const {
+    return get_many(std::span(keys.begin(), keys.size()));
+  }
+  /// The same for a braced list of anything that keys can be made from, in any mix.
+  [[nodiscard]] std::vector<std::optional<Value>> get_many(
+      std::initializer_list<AnyKey<Key>> keys) const {
+    return get_many(std::views::transform(std::span(keys.begin(), keys.size()), &AnyKey<Key>::key));
+  }
+
+  /// `read` of each key: calls `f(index, const Value&)` for each element of the range whose key has
+  /// a value, in any order, under a shared hold of that key and no other. Returns how many those
+  /// were. Waits as `get_many` does. Deadlock: as `read`. Throws what `f`, `read` and reading the
+  /// range throw; then some were read. Linear in the elements.
+  template <RangeOfLookups<Key, Hash, KeyEqual> Range, IndexedVisitorOf<Value> F>
+  size_type read_many(Range&& keys, F f) const {
+    size_type count = 0;
+    look_at_many<false>(
+        std::forward<Range>(keys), [](std::size_t /*index*/) {},
+        [&](std::size_t index, const Value& value) {
+          std::invoke(f, index, value);
+          ++count;
+        });
+    return count;
+  }
+
+  /// `insert` of each pair, that is of anything with `get<0>` and `get<1>`; returns how many of the
+  /// keys had no value. Of equal keys the last one wins. Each key by itself is atomic, the whole is
+  /// not. Takes keys that are held last, and waits for each of them as `insert` does, holding no
+  /// other. Deadlock: as `insert`. Throws what `insert` and reading the range throw; then some are
+  /// stored. Amortised linear in the elements.
+  template <RangeOfPairs<Key, Value> Range>
+  size_type insert_many(Range&& pairs) {
+    InsertMany<HasLastingElements<Range>> insertion{*this};
+    detail::take_through(std::forward<Range>(pairs), insertion);
+    return insertion.added;
   }
 
   // -- All keys ----------------------------------------------------------------------------------
@@ -759,13 +821,14 @@ class ShardedMap {
     return hold.has_value();
   }
 
-  // Locks a key if it has a node, waiting as long as it takes.
-  template <Mode mode, class T>
+  // Locks a key if it has a node. `*too_early`: it has one, but the deadline was too early.
+  template <Mode mode, class T, class D = NoDeadline>
   [[nodiscard]] LOCKMAP_ALWAYS_INLINE static Hold hold_existing(Shard& shard,
                                                                 const HashedKey<T>& key,
-                                                                Touch touch) {
+                                                                Touch touch, const D& deadline = {},
+                                                                bool* too_early = nullptr) {
     if (shard.allows_announced_sections()) [[unlikely]] {
-      if (const Hold hold = hold_announced<mode>(shard, key.borrowed(), NoDeadline{})) return hold;
+      if (const Hold hold = hold_announced<mode>(shard, key.borrowed(), deadline)) return hold;
     }
     Section section(shard);
     Node* const node = section.find_live(key);
@@ -773,7 +836,9 @@ class ShardedMap {
       section.policy().on_miss(touch);
       return {};
     }
-    return lock_found<mode>(section, {node}, touch, NoDeadline{});
+    const Hold hold = lock_found<mode>(section, {node}, touch, deadline);
+    if (!hold && too_early != nullptr) *too_early = true;
+    return hold;
   }
 
   template <class Guard, class Q>
@@ -881,6 +946,8 @@ class ShardedMap {
 
  private:
   friend struct TestAccess;
+  template <class K, class H, class E, class A>
+  friend class lockmap::LockSet;
 
   using MapKeys = KeyTraits<Key, Hash, KeyEqual, Allocator>;
 
@@ -967,16 +1034,19 @@ class ShardedMap {
   }
   // The entry of a key; its release evicts, if the node was made, whether that fails or not: it
   // stays for an owner that waits for the key.
-  [[nodiscard]] static Entry lock_to_store(typename Section::InTransit in_transit, Found found) {
+  // Without a hold if the deadline was too early.
+  template <class D = NoDeadline>
+  [[nodiscard]] static Entry lock_to_store(typename Section::InTransit in_transit, Found found,
+                                           const D& deadline = {}) {
     Section section(in_transit);
     Shard& shard = section.shard();
     const Hold hold = found.made
                           ? detail::try_hold<Mode::exclusive>(section, found, Touch::use)
-                          : lock_found<Mode::exclusive>(section, found, Touch::use, NoDeadline{});
+                          : lock_found<Mode::exclusive>(section, found, Touch::use, deadline);
     section.leave();
     Entry entry(shard, hold);
     entry.eviction_ = found.made ? Eviction::others_now : Eviction::others;
-    entry.hold_.set_weighed();  // nobody but the operation changes the value
+    if (hold) entry.hold_.set_weighed();  // nobody but the operation changes the value
     return entry;
   }
 
@@ -1088,12 +1158,157 @@ class ShardedMap {
     }
   }
 
+  // -- Many keys, one at a time ------------------------------------------------------------------
+
+  // Whether the misses that a prefetch hides cost more than its sections. One shard stands for all.
+  [[nodiscard]] bool prefetch_pays() const noexcept {
+    constexpr std::size_t cached = std::size_t{3} << 20U;
+    return shards().front().values().count() > cached / sizeof(Node) / shards().size();
+  }
+
+  // Calls `visit(index, value)` for each key of a range that has a value: in a section, or holding
+  // the key shared.
+  template <bool in_section, bool lasting, class Prepare, class Visit>
+  struct LookAtMany {
+    static constexpr Touch touch = Touch::lookup;
+
+    template <class Element>
+    [[nodiscard]] LOCKMAP_ALWAYS_INLINE auto stage(Element&& element, std::size_t index) const {
+      prepare(index);
+      auto key = detail::hashed_for_later<lasting>(map.keys_, std::forward<Element>(element));
+      Shard& shard = map.shards_.of(key.hash);
+      detail::prefetch_for_reading(&shard);
+      return Wanted<decltype(key.key), Shard>{std::move(key), &shard, index};
+    }
+    template <class Item>
+    [[nodiscard]] LeftOver attempt(std::span<Item> items) const {
+      LeftOver left_over;
+      if (map.prefetch_pays()) detail::prefetch<ReadSection>(items);
+      if constexpr (in_section) {
+        if (!map.shards().front().policy().changes_on(touch)) {
+          look_in<ReadSection>(items, left_over);
+        } else if constexpr (Policy::enabled) {
+          look_in<Section>(items, left_over);
+        }
+      } else {
+        for (const Item& item : items) {
+          if (!visit_held(item, Immediately{})) left_over.add(items, item);
+        }
+      }
+      return left_over;
+    }
+    template <class Item>
+    void finish(const Item& item) const {
+      (void)visit_held(item, NoDeadline{});
+    }
+    // A value that has expired is left over: removing it changes the shard.
+    template <class LookSection, class Item>
+    void look_in(std::span<Item> items, LeftOver& left_over) const {
+      detail::in_sections<LookSection>(items, [&](auto& section, const Item& item) {
+        Node* const node = section.find(item.key);
+        if (node == nullptr) {
+          section.miss(touch);
+        } else if (!section.may_read(*node) || section.is_expired(*node)) {
+          left_over.add(items, item);
+        } else {
+          section.touch_unpinned(*node, touch);
+          visit(item.index, std::as_const(node->value));
+        }
+      });
+    }
+    // False if the deadline was too early.
+    template <class Item, class D>
+    [[nodiscard]] bool visit_held(const Item& item, const D& deadline) const {
+      bool too_early = false;
+      const Hold hold =
+          hold_existing<Mode::shared>(*item.shard, item.key, touch, deadline, &too_early);
+      const SharedEntry entry(*item.shard, hold);
+      if (hold.has_value()) visit(item.index, *entry);
+      return !too_early;
+    }
+
+    const ShardedMap& map;
+    const Prepare& prepare;
+    const Visit& visit;
+  };
+
+  template <bool in_section, class Range, class Prepare, class Visit>
+  void look_at_many(Range&& range, const Prepare& prepare, const Visit& visit) const {
+    detail::take_through(
+        std::forward<Range>(range),
+        LookAtMany<in_section, HasLastingElements<Range>, Prepare, Visit>{*this, prepare, visit});
+  }
+
+  // Stores each pair of a range, and counts the keys that had no value.
+  template <bool lasting>
+  struct InsertMany {
+    template <class Pair>
+    [[nodiscard]] auto stage(Pair&& pair, std::size_t /*index*/) const {
+      return detail::pair_for_later<lasting, Shard, Value>(map.keys_, map.shards_,
+                                                           std::forward<Pair>(pair));
+    }
+    template <class Item>
+    [[nodiscard]] LeftOver attempt(std::span<Item> items) {
+      LeftOver of_group;
+      if (map.prefetch_pays()) detail::prefetch<ReadSection>(items);
+      for (Item& item : items) {
+        if (!left_over.contains(item.key.hash) && insert_one(item, Immediately{}, added)) continue;
+        left_over.add(item.key.hash);
+        of_group.add(items, item);
+      }
+      return of_group;
+    }
+    template <class Item>
+    void finish(Item& item) {
+      (void)insert_one(item, NoDeadline{}, added);
+    }
+
+    const ShardedMap& map;
+    size_type added = 0;
+    HashesLeftOver left_over{};
+  };
+
+  // Stores a pair, and counts the key if it had no value. False if the deadline was too early.
+  template <class Pair, class D>
+  [[nodiscard]] static bool insert_one(Pair& pair, const D& deadline, size_type& added) {
+    Section section(*pair.shard);
+    const Found found = section.find_or_make(pair.key, pair.stored_key());
+    const bool in_ledger = section.keeps_ledger();
+    if (found.made && !in_ledger) {
+      store_first(section, *found.node, std::move(pair.value));
+      ++added;
+      return true;
+    }
+    if constexpr (copied_in_place<Value>) {
+      if (section.may_read(*found.node) && !found.made && !in_ledger) {
+        std::construct_at(std::addressof(found.node->value), std::as_const(pair.value));
+        section.touch(*found.node, Touch::use, true);
+        return true;
+      }
+    }
+    Entry entry = lock_to_store(section.hand_over(), found, deadline);
+    if (!entry.hold_) return false;
+    const std::optional<Value> previous = entry.store(std::move(pair.value), std::nullopt);
+    entry.unlock();  // before the previous value is destroyed, whose destructor may want the key
+    if (!previous.has_value()) ++added;
+    return true;
+  }
+
   // -- Batches -----------------------------------------------------------------------------------
 
   // What a batch needs while it is taken; without an allocation for a few keys.
   template <class T>
   using Few = absl::InlinedVector<T, 8>;
 
+  // What is fetched for more keys would push out itself.
+  static constexpr std::size_t most_prefetched = 64;
+
+  template <class Guards, class Range, class Less>
+  [[nodiscard]] Guards lock_batch(Range&& range, Less& less) {
+    Guards batch(keys_);
+    (void)lock_batch(batch, std::forward<Range>(range), less, NoDeadline{});
+    return batch;
+  }
   template <class Guards, class Range, class Less, class D>
   [[nodiscard]] std::optional<Guards> lock_batch(Range&& range, Less& less, const D& deadline) {
     std::optional<Guards> batch(Guards{keys_});
@@ -1110,6 +1325,10 @@ class ShardedMap {
     for (auto&& element : range) {
       keys.push_back(keys_.hashed_copy(std::forward<decltype(element)>(element)));
       detail::prefetch_for_writing(&shards_.of(keys.back().hash));  // all misses at once
+    }
+    if (keys.size() <= most_prefetched && prefetch_pays()) {
+      for (const auto& key : keys) ReadSection(shards_.of(key.hash)).prefetch_tag(key);
+      for (const auto& key : keys) ReadSection(shards_.of(key.hash)).prefetch_node(key);
     }
     batch.guards_.reserve(keys.size());
     for (HashedKey<Key>* const key : sorted(keys, less)) {
