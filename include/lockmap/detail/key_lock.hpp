@@ -75,8 +75,8 @@ namespace lockmap::detail {
 //   pin                else                             fetch-add         M, A  relaxed (2)
 //   try_lock_pinned    the mode is allowed              compare-exchange  P     acquire
 //   lock_or_enqueue    the mode is not allowed: queued  compare-exchange  M, P  relaxed (2)
-//   withdraw           deadline passed, still queued    fetch-and         M, P  relaxed (2)
-//   stop_waking        deadline passed, on its way      fetch-and         M, P  relaxed (2)
+//   withdraw           time or stop, still queued       fetch-and         M, P  relaxed (2)
+//   stop_waking        time or stop, on its way         fetch-and         M, P  relaxed (2)
 //   set_aside          pins > 0                         fetch-or          M     acquire
 //   try_release        nobody to admit, not set aside,  compare-exchange  H     release
 //                      a value or other pins

@@ -34,6 +34,7 @@
 #include "lockmap/detail/registry.hpp"
 #include "lockmap/detail/shard.hpp"
 #include "lockmap/detail/shard_array.hpp"
+#include "lockmap/detail/stop_token.hpp"
 #include "lockmap/detail/victim_queue.hpp"
 #include "lockmap/entry.hpp"
 #include "lockmap/options.hpp"
@@ -232,6 +233,14 @@ class ShardedMap {
     return lock_entry<Entry>(std::forward<Q>(key), Deadline<Clock, Duration>{time});
   }
 
+  /// `entry` until a stop is requested: empty if the key was held until then. A free key is given
+  /// even if the stop was requested before. Deadlock: as `entry`, reported at once. Throws, and
+  /// takes time, as `entry` does.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] std::optional<Entry> try_entry(Q&& key, const StopToken& stop) {
+    return lock_entry<Entry>(std::forward<Q>(key), UntilStop{stop});
+  }
+
   /// The exclusive guard of a key that has a value; empty, and nothing is made, if it has none.
   /// Waits, and throws, as `entry` does. Constant time.
   template <LookupKey<Key, Hash, KeyEqual> Q = Key>
@@ -272,6 +281,12 @@ class ShardedMap {
   [[nodiscard]] std::optional<SharedEntry> try_shared_entry_until(
       Q&& key, const std::chrono::time_point<Clock, Duration>& time) {
     return lock_entry<SharedEntry>(std::forward<Q>(key), Deadline<Clock, Duration>{time});
+  }
+
+  /// `shared_entry` until a stop is requested, as `try_entry` is `entry` until one.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] std::optional<SharedEntry> try_shared_entry(Q&& key, const StopToken& stop) {
+    return lock_entry<SharedEntry>(std::forward<Q>(key), UntilStop{stop});
   }
 
   /// The shared guard of a key that has a value; empty, and nothing is made, if it has none. Waits,
@@ -335,6 +350,11 @@ class ShardedMap {
     return try_entry(key.key);
   }
   /// For a constant as the key.
+  [[nodiscard]] std::optional<Entry> try_entry(
+      Constant<Key> key, const StopToken& stop) requires std::is_arithmetic_v<Key> {
+    return try_entry(key.key, stop);
+  }
+  /// For a constant as the key.
   [[nodiscard]] std::optional<Entry> find_entry(
       Constant<Key> key) requires std::is_arithmetic_v<Key> {
     return find_entry(key.key);
@@ -352,6 +372,11 @@ class ShardedMap {
   [[nodiscard]] std::optional<SharedEntry> try_shared_entry(
       Constant<Key> key) requires std::is_arithmetic_v<Key> {
     return try_shared_entry(key.key);
+  }
+  /// For a constant as the key.
+  [[nodiscard]] std::optional<SharedEntry> try_shared_entry(
+      Constant<Key> key, const StopToken& stop) requires std::is_arithmetic_v<Key> {
+    return try_shared_entry(key.key, stop);
   }
   /// For a constant as the key.
   [[nodiscard]] std::optional<SharedEntry> find_shared_entry(

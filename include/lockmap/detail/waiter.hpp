@@ -11,10 +11,12 @@
 #include <utility>
 
 #include "lockmap/detail/config.hpp"
+#include "lockmap/detail/deadline.hpp"
 #include "lockmap/detail/intrusive_list.hpp"
 #include "lockmap/detail/owner.hpp"
 #include "lockmap/detail/parker.hpp"
 #include "lockmap/detail/state_word.hpp"
+#include "lockmap/detail/stop_token.hpp"
 
 namespace lockmap::detail {
 
@@ -230,6 +232,15 @@ class ThreadWaiter : public Waiter {
   [[nodiscard]] bool sleep(const D& deadline) noexcept {
     const CancellationDeferred deferred;
     return parker_.park(deadline);
+  }
+
+  // The same until a stop is requested. Where that has happened already, the callback runs at once;
+  // where it is running, it has ended when this returns.
+  [[nodiscard]] bool sleep(const UntilStop& stop) noexcept {
+    const CancellationDeferred deferred;
+    const auto nudge = [this]() noexcept { parker_.nudge(); };
+    const StopCallback<decltype(nudge)> callback(stop.token, nudge);
+    return parker_.park(stop);
   }
 
  private:
