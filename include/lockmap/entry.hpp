@@ -3,6 +3,9 @@
 #ifndef LOCKMAP_ENTRY_HPP
 #define LOCKMAP_ENTRY_HPP
 
+#include <chrono>
+#include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -11,13 +14,16 @@
 #include "lockmap/detail/concepts.hpp"
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/hold.hpp"
+#include "lockmap/expiry.hpp"
 
 namespace lockmap {
 
 namespace detail {
 template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Policy>
 class ShardedMap;
-}
+template <class Shard, class T>
+class Refresh;
+}  // namespace detail
 
 template <class Shard>
 class SharedEntry;
@@ -64,7 +70,7 @@ class [[nodiscard]] Entry {
   }
 
   /// Releases the key.
-  ~Entry() { unlock(); }
+  LOCKMAP_ALWAYS_INLINE ~Entry() { unlock(); }
 
   /// The key, as the map stores it.
   [[nodiscard]] const key_type& key() const noexcept LOCKMAP_LIFETIMEBOUND { return node().key; }
@@ -125,24 +131,7 @@ class [[nodiscard]] Entry {
   /// Stores a value and returns the previous one. Throws what the value's move throws; then the
   /// previous value is in place again (lost only if moving it back throws as well).
   std::optional<mapped_type> insert(mapped_type value) {
-    std::optional<mapped_type> previous;
-    if (!has_value()) {
-      construct(std::move(value));
-    } else {
-      previous.emplace(std::move(hold_.node()->value));
-      hold_.node()->destroy_value();
-      if constexpr (std::is_nothrow_move_constructible_v<mapped_type>) {
-        hold_.node()->construct_value(shard_->allocator(), std::move(value));
-      } else {
-        try {
-          hold_.node()->construct_value(shard_->allocator(), std::move(value));
-        } catch (...) {
-          restore(*previous);
-          throw;
-        }
-      }
-    }
-    return previous;  // never moved: a move that throws would lose it
+    return store(std::move(value), std::nullopt);
   }
 
   /// Constructs a value in place, after destroying the one that is there. Throws what the
@@ -150,7 +139,7 @@ class [[nodiscard]] Entry {
   template <class... Args>
   mapped_type& emplace(Args&&... args) LOCKMAP_LIFETIMEBOUND {
     if (!has_value()) {
-      construct(std::forward<Args>(args)...);
+      construct(std::nullopt, std::forward<Args>(args)...);
       return hold_.node()->value;
     }
     hold_.node()->destroy_value();
@@ -160,23 +149,31 @@ class [[nodiscard]] Entry {
       note_removed();
       throw;
     }
+    enter_or_destroy(std::nullopt);
     return hold_.node()->value;
   }
 
   /// The value; if there is none, stores the given one first. Throws what the value's move throws;
   /// then there is still none.
   mapped_type& or_insert(mapped_type value) LOCKMAP_LIFETIMEBOUND {
-    if (!has_value()) construct(std::move(value));
+    if (!has_value()) construct(std::nullopt, std::move(value));
     return hold_.node()->value;
   }
 
-  /// The value; if there is none, stores what `make()` returns first. `make` may use other keys of
-  /// the map. Throws what it throws; then there is still no value.
-  template <detail::MakerOf<mapped_type> F>
+  /// The value; if there is none, stores what `make()` returns first: a value or, in a cache, an
+  /// Expiring one. `make` may use other keys of the map. Throws what it throws; then there is still no value.
+  template <detail::MakerOf<mapped_type, Shard::policy_type::enabled> F>
   mapped_type& or_insert_with(F&& make) LOCKMAP_LIFETIMEBOUND {
     if (!has_value()) {
-      hold_.node()->construct_value_from(shard_->allocator(), std::forward<F>(make));
-      note_stored();
+      make_way();
+      if constexpr (detail::makes_expiring<F, mapped_type>) {
+        Expiring<mapped_type> made = std::invoke(std::forward<F>(make));
+        construct(made.expires_in, std::move(made.value));
+      } else {
+        hold_.node()->construct_value_from(shard_->allocator(), std::forward<F>(make));
+        note_stored();
+        enter_or_destroy(std::nullopt);
+      }
     }
     return hold_.node()->value;
   }
@@ -197,6 +194,22 @@ class [[nodiscard]] Entry {
     return value.has_value() ? insert(std::move(*value)) : remove();
   }
 
+  /// The value expires so long from now, instead of when the cache's `time_to_live` says. Never
+  /// waits for a key. Throws std::bad_optional_access if there is no value, and what the allocator
+  /// throws; then nothing has changed. Logarithmic in the keys of the shard.
+  void expire_in(ExpiresIn time) requires(Shard::policy_type::enabled) {
+    if (!has_value()) throw std::bad_optional_access();
+    keep_ledger();
+    shard_->expire_in(*hold_.node(), time);
+  }
+
+  /// When the value expires, if its key is not touched again; empty: never, or there is no value.
+  /// Constant time.
+  [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> expires_at() const noexcept
+      requires(Shard::policy_type::enabled) {
+    return has_value() ? shard_->expires_at(*hold_.node()) : std::nullopt;
+  }
+
   /// Goes on to hold the key, shared instead of exclusively: nobody comes in between, and readers
   /// that wait get in. Never waits. Afterwards as after `unlock`.
   [[nodiscard]] SharedEntry<Shard> downgrade() && noexcept {
@@ -214,26 +227,103 @@ class [[nodiscard]] Entry {
  private:
   template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Policy>
   friend class detail::ShardedMap;
+  template <class S, class T>
+  friend class detail::Refresh;
   template <class Guard, class KeyTraits>
   friend class Batch;
   friend class SharedEntry<Shard>;
 
   using Node = typename Shard::Node;
   static constexpr detail::Mode mode = detail::Mode::exclusive;
+  static constexpr bool cached = Shard::policy_type::enabled;
 
   // For a key that the calling thread has locked.
   Entry(Shard& shard, const detail::Hold<Node>& hold) noexcept
-      : shard_(&shard), hold_(hold), has_value_(hold.had_value()) {}
+      : shard_(&shard), hold_(hold), has_value_(cached ? hold.has_value() : hold.had_value()) {}
 
   [[nodiscard]] Node& node() const noexcept {
     LOCKMAP_ASSERT(hold_);
     return *hold_.node();
   }
 
+  using Expiry = std::optional<ExpiresIn>;
+
+  // Stores a value, with a time of its own or the cache's, and returns the previous one.
+  std::optional<mapped_type> store(mapped_type value, const Expiry& expires) {
+    std::optional<mapped_type> previous;
+    if (!has_value()) {
+      construct(expires, std::move(value));
+      return previous;
+    }
+    const std::size_t weight = weight_of(value);
+    previous.emplace(std::move(hold_.node()->value));
+    hold_.node()->destroy_value();
+    if constexpr (std::is_nothrow_move_constructible_v<mapped_type>) {
+      hold_.node()->construct_value(shard_->allocator(), std::move(value));
+    } else {
+      try {
+        hold_.node()->construct_value(shard_->allocator(), std::move(value));
+      } catch (...) {
+        restore(*previous);
+        throw;
+      }
+    }
+    enter(weight, expires);
+    return previous;  // never moved: a move that throws would lose it
+  }
+
+  // Constructs a value where there is none.
   template <class... Args>
-  void construct(Args&&... args) {
+  void construct(const Expiry& expires, Args&&... args) {
+    make_way();
     hold_.node()->construct_value(shard_->allocator(), std::forward<Args>(args)...);
     note_stored();
+    enter_or_destroy(expires);
+  }
+
+  // -- The ledger of a cache, which has the times and weights of values ---------------------------
+
+  [[nodiscard]] std::size_t weight_of(mapped_type& value) const {
+    if constexpr (cached) {
+      if (hold_.in_ledger()) return shard_->weight_of(*hold_.node(), value);
+    }
+    return 0;
+  }
+
+  // Enters the value that was just stored.
+  void enter(std::size_t weight, const Expiry& expires) noexcept {
+    if constexpr (cached) {
+      if (hold_.in_ledger()) shard_->enter(*hold_.node(), weight, expires);
+    }
+  }
+
+  // The same; if its weigher throws, the value goes.
+  void enter_or_destroy(const Expiry& expires) {
+    if constexpr (cached) {
+      if (!hold_.in_ledger()) return;
+      try {
+        enter(weight_of(hold_.node()->value), expires);
+      } catch (...) {
+        reset();
+        throw;
+      }
+    }
+  }
+
+  // Before a value is constructed: one that has expired may still be there.
+  void make_way() {
+    if constexpr (cached) {
+      if (!hold_.has_expired_value()) return;
+      shard_->displace_expired(*hold_.node());
+      hold_.set_expired_value(false);
+    }
+  }
+
+  // For a cache that has had no ledger so far.
+  void keep_ledger() requires(cached) {
+    if (hold_.in_ledger()) return;
+    shard_->keep_ledger();
+    hold_.set_in_ledger();
   }
 
   void note_stored() noexcept {
@@ -244,6 +334,9 @@ class [[nodiscard]] Entry {
   void note_removed() noexcept {
     has_value_ = false;
     shard_->on_value_removed();
+    if constexpr (cached) {
+      if (hold_.in_ledger()) shard_->enter_removal(*hold_.node());
+    }
   }
 
   // Puts a value back where there is none but was one.
@@ -313,7 +406,7 @@ class [[nodiscard]] SharedEntry {
   /// Whether the key has a value.
   [[nodiscard]] bool has_value() const noexcept {
     LOCKMAP_ASSERT(hold_);
-    return hold_.had_value();
+    return Shard::policy_type::enabled ? hold_.has_value() : hold_.had_value();
   }
 
   /// The value; null if there is none.
@@ -365,6 +458,8 @@ class [[nodiscard]] SharedEntry {
  private:
   template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Policy>
   friend class detail::ShardedMap;
+  template <class S, class T>
+  friend class detail::Refresh;
   template <class Guard, class KeyTraits>
   friend class Batch;
   friend class Entry<Shard>;

@@ -49,9 +49,9 @@ template <class Key, class Value, class Hash = default_hash<Key>,
           class KeyEqual = default_equal<Key>,
           class Allocator = std::allocator<std::pair<const Key, Value>>>
 class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator,
-                                           detail::NoEviction<Key, Value>> {
-  using Base =
-      detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator, detail::NoEviction<Key, Value>>;
+                                           detail::NoEviction<Key, Value, Allocator>> {
+  using Base = detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator,
+                                  detail::NoEviction<Key, Value, Allocator>>;
   friend struct detail::TestAccess;
 
  public:

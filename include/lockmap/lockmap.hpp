@@ -7,6 +7,7 @@
 #include "lockmap/batch.hpp"
 #include "lockmap/default_hash.hpp"
 #include "lockmap/entry.hpp"
+#include "lockmap/expiry.hpp"
 #include "lockmap/lock_map.hpp"
 #include "lockmap/lru_lock_map.hpp"
 #include "lockmap/options.hpp"

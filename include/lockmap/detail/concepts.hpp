@@ -10,12 +10,23 @@
 #include <utility>
 
 #include "lockmap/detail/hashed_key.hpp"
+#include "lockmap/expiry.hpp"
 
 namespace lockmap::detail {
 
-// Makes a value when it is called.
+// Makes a value with a time of its own when it is called.
 template <class F, class Value>
-concept MakerOf = std::is_invocable_r_v<Value, F>;
+inline constexpr bool makes_expiring = [] {
+  if constexpr (std::invocable<F>) {
+    return std::same_as<std::remove_cvref_t<std::invoke_result_t<F>>, Expiring<Value>>;
+  } else {
+    return false;
+  }
+}();
+
+// Makes a value when it is called. `expires`: or one with a time of its own.
+template <class F, class Value, bool expires = false>
+concept MakerOf = std::is_invocable_r_v<Value, F> ||(expires&& makes_expiring<F, Value>);
 
 // Many keys, or anything that keys can be constructed from.
 template <class Range, class Key>

@@ -4,6 +4,7 @@
 #define LOCKMAP_DETAIL_HOLD_HPP
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <system_error>
@@ -47,7 +48,8 @@ class Hold {
  public:
   Hold() noexcept = default;
   Hold(Node& node, Owner& owner, bool had_value) noexcept
-      : node_(&node), owner_(reinterpret_cast<std::uintptr_t>(&owner) | (had_value ? 1U : 0U)) {}
+      : node_(&node),
+        owner_(reinterpret_cast<std::uintptr_t>(&owner) | (had_value ? had_value_bit : 0U)) {}
 
   // Null if the key was not locked.
   [[nodiscard]] Node* node() const noexcept { return node_; }
@@ -55,18 +57,54 @@ class Hold {
 
   // Of the map's registry, whichever thread and module run.
   [[nodiscard]] bool belongs_to(const Owner& owner) const noexcept {
-    return (owner_ & ~std::uintptr_t{1}) == reinterpret_cast<std::uintptr_t>(&owner);
+    return (owner_ & ~bits) == reinterpret_cast<std::uintptr_t>(&owner);
   }
 
   // As the state word says until the release.
-  [[nodiscard]] bool had_value() const noexcept { return (owner_ & 1U) != 0; }
+  [[nodiscard]] bool had_value() const noexcept { return (owner_ & had_value_bit) != 0; }
+
+  // The node has a value that had expired: for this hold, there is none.
+  [[nodiscard]] bool has_expired_value() const noexcept { return (owner_ & expired_bit) != 0; }
+  void set_expired_value(bool expired) noexcept { set(expired_bit, expired); }
+
+  // The release is to go into the ledger; and whether the value's weight is there already.
+  [[nodiscard]] bool in_ledger() const noexcept { return (owner_ & in_ledger_bit) != 0; }
+  void set_in_ledger() noexcept { set(in_ledger_bit, true); }
+  [[nodiscard]] bool is_weighed() const noexcept { return (owner_ & weighed_bit) != 0; }
+  void set_weighed() noexcept { set(weighed_bit, true); }
+
+  // Whether the key has a value when the hold begins.
+  [[nodiscard]] bool has_value() const noexcept {
+    return (owner_ & (had_value_bit | expired_bit)) == had_value_bit;
+  }
 
  private:
-  static_assert(alignof(Owner) > 1);
+  static constexpr std::uintptr_t had_value_bit = 1;
+  static constexpr std::uintptr_t expired_bit = 2;
+  static constexpr std::uintptr_t in_ledger_bit = 4;
+  static constexpr std::uintptr_t weighed_bit = 8;
+  static constexpr std::uintptr_t bits = 15;
+  static_assert(alignof(Owner) > bits);
+
+  void set(std::uintptr_t bit, bool value) noexcept {
+    owner_ = value ? owner_ | bit : owner_ & ~bit;
+  }
 
   Node* node_ = nullptr;
-  std::uintptr_t owner_ = 0;  // its address; the lowest bit is `had_value`
+  std::uintptr_t owner_ = 0;  // its address, and the bits
 };
+
+// A hold of an owner that has just got it, in a section. `has_value`: as the state word says.
+template <class Section, class Node>
+[[nodiscard]] LOCKMAP_ALWAYS_INLINE Hold<Node> make_hold(Section& section, Node& node, Owner& owner,
+                                                         Mode mode, bool has_value) noexcept {
+  Hold<Node> hold(node, owner, has_value);
+  if (section.keeps_ledger()) [[unlikely]] {
+    hold.set_in_ledger();
+    hold.set_expired_value(section.on_hold(node, has_value, mode));
+  }
+  return hold;
+}
 
 // What a release may evict.
 enum class Eviction : std::uint8_t {
@@ -76,11 +114,11 @@ enum class Eviction : std::uint8_t {
 };
 
 // What an owner knows of its holds.
-inline void add_hold(Owner& owner, const StateWord& word, Mode mode) noexcept {
+LOCKMAP_ALWAYS_INLINE void add_hold(Owner& owner, const StateWord& word, Mode mode) noexcept {
   ++owner.held;
   if (mode == Mode::shared) owner.shared.add(word);
 }
-inline void remove_hold(Owner& owner, const StateWord& word, Mode mode) noexcept {
+LOCKMAP_ALWAYS_INLINE void remove_hold(Owner& owner, const StateWord& word, Mode mode) noexcept {
   --owner.held;
   if (mode == Mode::shared) owner.shared.remove(word);
 }
@@ -98,8 +136,9 @@ template <Mode mode, class Section, class Found>
   const bool has_value = !found.made;  // I4
   section.shard().lock_of(node).lock_unpinned(section, owner.id, mode, has_value);
   detail::add_hold(owner, node.state, mode);
-  section.touch(node, touch, has_value);
-  return {node, owner, has_value};
+  const auto hold = detail::make_hold(section, node, owner, mode, has_value);
+  section.touch(node, touch, hold.has_value());
+  return hold;
 }
 
 // Locks the key of a node if nobody holds or wants it, in a pinning section.
@@ -139,13 +178,11 @@ template <class Section, class Node, class D>
   Section section(in_transit);
   auto& shard = section.shard();
   Owner& owner = shard.this_owner();
-  const auto held = [&] {
-    detail::add_hold(owner, node.state, mode);
-    return Hold<Node>(node, owner, node.state.load(std::memory_order_relaxed).has_value());
-  };
+  const auto has_value = [&node] { return node.state.load(std::memory_order_relaxed).has_value(); };
   const auto held_in = [&](auto& in_section) {
-    const Hold<Node> hold = held();
-    in_section.touch_pinned(node, touch, hold.had_value());
+    detail::add_hold(owner, node.state, mode);
+    const Hold<Node> hold = detail::make_hold(in_section, node, owner, mode, has_value());
+    in_section.touch_pinned(node, touch, hold.has_value());
     return hold;
   };
   if (detail::try_hold_pinned(section, node, owner, mode, !deadline.expired())) {
@@ -160,7 +197,10 @@ template <class Section, class Node, class D>
     WaitGraph::Cycle cycle;
     const KeyLock::Wait wait = lock.wait(owner, mode, deadline, cycle);
     if constexpr (!std::remove_reference_t<decltype(shard)>::policy_type::enabled) {
-      if (wait == KeyLock::Wait::locked) return held();  // nothing to touch: no section
+      if (wait == KeyLock::Wait::locked) {  // nothing to touch: no section
+        detail::add_hold(owner, node.state, mode);
+        return {node, owner, has_value()};
+      }
     }
     std::string key;
     if (wait == KeyLock::Wait::deadlock) key = detail::describe_noexcept(node.key);
@@ -174,6 +214,33 @@ template <class Section, class Node, class D>
       return {};
     }
     return held_in(again);
+  }
+}
+
+// The weight of a value that is given up, where values have one. The weigher must not throw here:
+// the release of a key cannot fail.
+template <class Shard, class Node>
+[[nodiscard]] std::size_t weight_at_release(const Shard& shard, Node& node) noexcept {
+  return shard.weight_of(node, node.value);
+}
+
+// Releases a key of a cache that keeps times and weights.
+template <class Shard, class Node>
+LOCKMAP_NOINLINE void release_in_ledger(Shard& shard, const Hold<Node>& hold, bool has_value,
+                                        Eviction eviction) noexcept {
+  if constexpr (Shard::policy_type::enabled) {
+    Node& node = *hold.node();
+    const bool weigh = has_value && !hold.is_weighed();
+    const std::size_t weight = weigh ? detail::weight_at_release(shard, node) : 0;
+    typename Shard::Section section(shard);
+    if (weigh) section.set_weight(node, weight);
+    const Released released =
+        shard.lock_of(node).release(section, has_value || hold.has_expired_value());
+    const Node* const kept = eviction == Eviction::any || released.unused ? nullptr : &node;
+    section.finish(node, released, kept);
+    if (released.unused) return;
+    if (!released.put_back) section.settle(node);
+    section.shrink(kept);
   }
 }
 
@@ -213,11 +280,18 @@ LOCKMAP_ALWAYS_INLINE void release(Shard& shard, Hold<Node> hold, bool has_value
   if (hold.belongs_to(mine)) [[likely]] {
     --mine.held;
     if (has_value && eviction != Eviction::others_now &&
+        !(Shard::policy_type::enabled && hold.in_ledger()) &&
         shard.lock_of(node).try_release_unwanted(mine.id, hold.had_value())) [[likely]] {
       return;
     }
   } else {
     detail::count_release(shard, hold, Mode::exclusive);
+  }
+  if constexpr (Shard::policy_type::enabled) {
+    if (hold.in_ledger()) [[unlikely]] {
+      detail::release_in_ledger(shard, hold, has_value, eviction);
+      return;
+    }
   }
   detail::release_slow(shard, node, has_value, eviction);
 }
@@ -242,6 +316,20 @@ void release_shared(Shard& shard, Hold<Node> hold) noexcept {
   }
 }
 
+template <class Shard, class Node>
+LOCKMAP_NOINLINE void downgrade_in_ledger(Shard& shard, const Hold<Node>& shared) noexcept {
+  if constexpr (Shard::policy_type::enabled) {
+    Node& node = *shared.node();
+    const bool weigh = shared.has_value();
+    const std::size_t weight = weigh ? detail::weight_at_release(shard, node) : 0;
+    typename Shard::Section section(shard);
+    if (weigh) section.set_weight(node, weight);
+    section.finish(node, shard.lock_of(node).downgrade(section, shared.had_value()), nullptr);
+    section.settle(node);
+    section.shrink(nullptr);
+  }
+}
+
 // Makes an exclusive hold a shared one. `has_value` says whether the holder leaves a value there.
 template <class Shard, class Node>
 [[nodiscard]] Hold<Node> downgrade(Shard& shard, const Hold<Node>& hold, bool has_value) noexcept {
@@ -251,11 +339,16 @@ template <class Shard, class Node>
                  "lockmap: an Entry is downgraded by the thread that acquired it");
   mine.shared.add(node.state);
   KeyLock lock = shard.lock_of(node);
-  if (!lock.try_downgrade(has_value)) {
+  Hold<Node> shared(node, mine, has_value || hold.has_expired_value());
+  if (hold.in_ledger()) [[unlikely]] {
+    shared.set_in_ledger();
+    shared.set_expired_value(hold.has_expired_value());
+    detail::downgrade_in_ledger(shard, shared);
+  } else if (!lock.try_downgrade(has_value)) {
     typename Shard::Section section(shard);
     section.finish(node, lock.downgrade(section, has_value), nullptr);
   }
-  return {node, mine, has_value};
+  return shared;
 }
 
 // Makes a shared hold an exclusive one, if the key has no other hold; else it stays shared.

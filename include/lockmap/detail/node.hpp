@@ -26,6 +26,9 @@ inline constexpr bool copied_in_place =
 // The state word of a node that is in no table and whose memory is not free yet.
 inline constexpr State unlinked_state{State::waking_bit};
 
+// The same, of one whose value has expired.
+inline constexpr State expired_state{State::waking_bit | State::evict_on_release_bit};
+
 // A node lives as long as the slab that it is part of. Its key lives while the node is in use, its
 // value while the key has one. `Links` is the eviction policy's part of each node, a base class so
 // that a policy that keeps nothing takes no room.

@@ -27,7 +27,7 @@ enum class Mode : std::uint8_t { exclusive, shared };
 // through them are missed by the search for deadlocks, and nothing else.
 class SharedHolds {
  public:
-  void add(const StateWord& word) noexcept {
+  LOCKMAP_ALWAYS_INLINE void add(const StateWord& word) noexcept {
     if (size_ == capacity() && !grow()) [[unlikely]] {
       return;
     }
@@ -83,8 +83,8 @@ class SharedHolds {
 
 // Each thread is an owner. Only the owner's own thread touches it; while it blocks, the wait-for
 // graph looks at what it holds.
-struct Owner {
-  OwnerId id = 0;  // 0: not enrolled yet
+struct alignas(16) Owner {  // a Hold keeps four bits in its address
+  OwnerId id = 0;           // 0: not enrolled yet
   // Keys it holds: only an owner that holds one can be part of a deadlock (I8).
   std::size_t held = 0;
   SharedHolds shared{};

@@ -18,13 +18,15 @@ namespace lockmap::detail {
 struct alignas(cache_line) ReaderSlot {
   static constexpr std::uint32_t reads_per_barrier = ProcessBarrier::price;
 
-  explicit constexpr ReaderSlot(const void* idle) noexcept : reading(idle) {}
+  explicit constexpr ReaderSlot(const void* idle, std::size_t number = 0) noexcept
+      : reading(idle), number_in_list(number) {}
 
   // The structure lock that the thread reads under; while it reads nothing, the slots that this one
   // belongs to: so one comparison tells that the slot is free and that writers will look at it.
   std::atomic<const void*> reading;
   std::atomic<bool> owned{true};
   std::uint32_t reads_to_barrier = reads_per_barrier;  // until reads have paid for a barrier
+  std::size_t number_in_list;                          // so many were there before it
   ReaderSlot* next = nullptr;
 };
 
@@ -50,7 +52,7 @@ class ReaderSlots {
     }
     auto* const slot = new (std::nothrow) ReaderSlot(this);
     if (slot == nullptr) return nullptr;
-    count_.fetch_add(1, std::memory_order_relaxed);
+    slot->number_in_list = count_.fetch_add(1, std::memory_order_relaxed);
     slot->next = first_.load(std::memory_order_relaxed);
     while (!first_.compare_exchange_weak(slot->next, slot, std::memory_order_seq_cst,
                                          std::memory_order_relaxed)) {

@@ -236,6 +236,17 @@ class SharedSection {
   SharedSection& operator=(const SharedSection&) = delete;
   ~SharedSection() { lock_.unlock_shared(slot_); }
 
+ protected:
+  // Whether nobody else is in a section: then this one is as good as an exclusive one. (The bias
+  // comes under the mutex only.)
+  [[nodiscard]] bool is_alone() const noexcept {
+    return slot_ == nullptr && lock_.bias_.load(std::memory_order_relaxed) == Bias::none;
+  }
+  // Of threads that read at the same time, few have the same.
+  [[nodiscard]] std::size_t thread_number() const noexcept {
+    return slot_ == nullptr ? 0 : slot_->number_in_list;
+  }
+
  private:
   StructureLock& lock_;
   ReaderSlot* slot_;

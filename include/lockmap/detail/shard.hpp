@@ -5,14 +5,17 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "lockmap/detail/config.hpp"
+#include "lockmap/detail/construct.hpp"
 #include "lockmap/detail/eviction_policy.hpp"
 #include "lockmap/detail/hashed_key.hpp"
 #include "lockmap/detail/key_lock.hpp"
@@ -24,6 +27,8 @@
 #include "lockmap/detail/table_allocator.hpp"
 #include "lockmap/detail/value_count.hpp"
 #include "lockmap/detail/victim_queue.hpp"
+#include "lockmap/expiry.hpp"
+#include "lockmap/unlimited.hpp"
 
 namespace lockmap::detail {
 
@@ -65,7 +70,8 @@ class alignas(cache_line) Shard : private StructureLock {
         allocator_(allocator),
         table_(0, NodeHash{}, NodeEqual<KeyEqual>(equal),
                TableAllocator<Node*, Allocator>(allocator_)),
-        slab_(allocator) {}
+        slab_(allocator),
+        policy_(allocator) {}
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
   ~Shard() = default;
@@ -82,12 +88,31 @@ class alignas(cache_line) Shard : private StructureLock {
 
     // Null if the key has no node.
     template <class T>
-    [[nodiscard]] const Node* find(const HashedKey<T>& key) const {
+    [[nodiscard]] Node* find(const HashedKey<T>& key) const {
       return shard_.find_node(key);
     }
 
     // Whether the value may be read in this section (I3); there is one, then (I4).
     [[nodiscard]] static bool may_read(const Node& node) noexcept { return is_unpinned(node); }
+
+    [[nodiscard]] bool is_expired(const Node& node) const noexcept {
+      return shard_.policy_.is_expired(node);
+    }
+
+    // An unpinned key, whose value has not expired, is touched; or there is none to touch.
+    void touch([[maybe_unused]] Node& node, [[maybe_unused]] Touch touch) const noexcept {
+      if constexpr (Policy::enabled) {
+        if (touch == Touch::quiet) return;
+        shard_.policy_.on_touch_shared(node, touch, shard_.table_.size(), this->is_alone(),
+                                       this->thread_number());
+      }
+    }
+    void miss([[maybe_unused]] Touch touch) const noexcept {
+      if constexpr (Policy::enabled) {
+        if (touch == Touch::quiet) return;
+        shard_.policy_.on_miss_shared(touch, this->is_alone(), this->thread_number());
+      }
+    }
 
    private:
     Shard& shard_;
@@ -174,14 +199,87 @@ class alignas(cache_line) Shard : private StructureLock {
 
     // As `touch`, for a node that may be set aside.
     void touch_pinned(Node& node, Touch touch, bool hit) noexcept {
-      policy().on_touch(node, touch, hit);
       if constexpr (Policy::enabled) {
-        if (touch != Touch::quiet &&
-            node.state.load(std::memory_order_relaxed).evict_on_release()) {
+        const bool was_set_aside =
+            touch != Touch::quiet && node.state.load(std::memory_order_relaxed).evict_on_release();
+        if (was_set_aside && is_unsettled(node)) {
+          policy().on_touch_set_aside(touch, hit);  // its last release has more to do than evict
+          return;
+        }
+        policy().on_touch(node, touch, hit);
+        if (was_set_aside) {
+          policy().reschedule(node);
           shard().lock_of(node).clear_set_aside(*this);
           shrink(nullptr);  // I10: somebody else may have to be set aside
         }
       }
+    }
+
+    // -- Times and weights -----------------------------------------------------------------------
+
+    // Whether keys have times and weights: then values are stored by holders only.
+    [[nodiscard]] bool keeps_ledger() const noexcept { return policy().keeps_ledger(); }
+
+    // From now on they have. Throws what the allocator throws; then nothing has changed.
+    void keep_ledger() requires(Policy::enabled) {
+      if (keeps_ledger()) return;
+      policy().ledger().reserve(shard().slab_.capacity());
+      policy().ledger().keep();
+    }
+
+    [[nodiscard]] bool is_expired(const Node& node) const noexcept {
+      return policy().is_expired(node);
+    }
+
+    // The key's node, unless its value has expired; if nobody holds or wants that, it goes.
+    template <class T>
+    [[nodiscard]] Node* find_live(const HashedKey<T>& key) {
+      Node* const node = find(key);
+      if constexpr (Policy::enabled) {
+        if (node != nullptr && keeps_ledger() && is_unpinned(*node) && is_expired(*node)) {
+          shard().evict(*node, Removal::expired);
+          return nullptr;
+        }
+      }
+      return node;
+    }
+
+    // The calling thread has got hold of the key. Returns whether its value has expired: then it is
+    // absent for this hold, and stays so.
+    [[nodiscard]] bool on_hold([[maybe_unused]] Node& node, [[maybe_unused]] bool has_value,
+                               [[maybe_unused]] Mode mode) noexcept {
+      if constexpr (Policy::enabled) {
+        const bool expired = has_value && is_expired(node);
+        if (expired) policy().mark_expired(node);
+        if (mode == Mode::exclusive) policy().on_exclusive_hold(node);
+        return expired;
+      }
+      return false;
+    }
+
+    void set_weight(Node& node, std::size_t weight) noexcept requires(Policy::enabled) {
+      policy().ledger().set_weight(policy().record(node), weight);
+    }
+
+    // The key was released: its values that have expired go, and so does one that is too heavy; now
+    // or, if somebody else holds or wants it, when the last of them has released it.
+    void settle(Node& node) noexcept requires(Policy::enabled) {
+      if (!is_unsettled(node)) return;
+      if (!is_unpinned(node) && shard().lock_of(node).set_aside(*this)) {
+        policy().set_aside(node);
+        return;
+      }
+      shard().take_displaced(node);
+      if (policy().record(node).too_heavy) {
+        shard().evict(node, Removal::evicted);
+      } else if (is_expired(node)) {
+        shard().evict(node, Removal::expired);
+      }
+    }
+
+    // Removes what has expired and nobody holds or wants, up to `most` keys. How many?
+    [[nodiscard]] std::size_t purge(std::size_t most) noexcept requires(Policy::enabled) {
+      return shard().purge(nullptr, most);
     }
 
     // -- The end of a node -----------------------------------------------------------------------
@@ -198,7 +296,8 @@ class alignas(cache_line) Shard : private StructureLock {
     void free(Node& node) noexcept { shard().free_node(node); }
 
     // Does what the release of a key or the end of a wait has left to do. `kept` is not evicted.
-    void finish(Node& node, const Released& released, const Node* kept) noexcept {
+    LOCKMAP_ALWAYS_INLINE void finish(Node& node, const Released& released,
+                                      const Node* kept) noexcept {
       Deferred& deferred = shard().deferred_;
       if (!released.to_wake.empty()) {
         deferred.to_wake = released.to_wake;
@@ -213,7 +312,10 @@ class alignas(cache_line) Shard : private StructureLock {
           shard().has_deferred_ = true;
         }
       } else if constexpr (Policy::enabled) {
-        if (released.put_back) policy().put_back(node);
+        if (released.put_back) {
+          policy().put_back(node);
+          settle(node);
+        }
       }
       if (released.put_back) shrink(kept);  // I10
     }
@@ -224,7 +326,7 @@ class alignas(cache_line) Shard : private StructureLock {
     // is held or waited for (I2), and not `kept`.
     void shrink(const Node* kept) noexcept {
       if constexpr (Policy::enabled) {
-        if (policy().excess(shard().table_.size()) != 0) [[unlikely]] {
+        if (policy().wants_eviction(shard().table_.size())) [[unlikely]] {
           shard().shrink_slow(kept);
         }
       }
@@ -232,6 +334,7 @@ class alignas(cache_line) Shard : private StructureLock {
 
     // The least recently used node that nobody holds or waits for; null if there is none.
     [[nodiscard]] Node* oldest_unpinned() noexcept requires(Policy::enabled) {
+      (void)shard().purge(nullptr, unlimited);
       return shard().oldest_unpinned(nullptr);
     }
 
@@ -247,6 +350,14 @@ class alignas(cache_line) Shard : private StructureLock {
     }
 
    private:
+    // Whether the next time that nobody holds or wants the key, it has to be looked at.
+    [[nodiscard]] bool is_unsettled(Node& node) const noexcept requires(Policy::enabled) {
+      if (!keeps_ledger()) return false;
+      const auto* const record = policy().ledger().find(node);
+      return record != nullptr &&
+             (record->too_heavy || record->displaced != nullptr || is_expired(node));
+    }
+
     Shard* shard_;  // null: left
   };
 
@@ -272,6 +383,11 @@ class alignas(cache_line) Shard : private StructureLock {
       return shard_.find_node(key);
     }
 
+    [[nodiscard]] static constexpr bool keeps_ledger() noexcept { return false; }
+    [[nodiscard]] static constexpr bool on_hold(Node& /*node*/, bool /*has_value*/,
+                                                Mode /*mode*/) noexcept {
+      return false;
+    }
     void touch_pinned(Node& /*node*/, Touch /*touch*/, bool /*hit*/) noexcept {}
 
    private:
@@ -347,10 +463,66 @@ class alignas(cache_line) Shard : private StructureLock {
   }
   void on_value_removed() noexcept { values_.add(ValueCount::one_less); }
 
+  // -- Times and weights, for the exclusive holder of a key --------------------------------------
+
+  // Throws what the weigher throws.
+  [[nodiscard]] std::size_t weight_of(const Node& node, Value& value) const
+      requires(Policy::enabled) {
+    return policy_.weighs() ? policy_.rules().weigh(node.key, value) : 0;
+  }
+
+  // A value was stored, of this weight.
+  void enter(Node& node, std::size_t weight, const std::optional<ExpiresIn>& expires) noexcept
+      requires(Policy::enabled) {
+    const Section section(*this);
+    policy_.on_store(node, expires);
+    policy_.ledger().set_weight(policy_.record(node), weight);
+  }
+  void expire_in(Node& node, ExpiresIn time) noexcept requires(Policy::enabled) {
+    const Section section(*this);
+    policy_.expire_in(node, time);
+  }
+  [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> expires_at(
+      const Node& node) noexcept requires(Policy::enabled) {
+    const ReadSection section(*this);
+    return policy_.expires_at(node);
+  }
+  void keep_ledger() requires(Policy::enabled) {
+    Section section(*this);
+    section.keep_ledger();
+  }
+  void enter_removal(Node& node) noexcept requires(Policy::enabled) {
+    const Section section(*this);
+    policy_.on_value_removed(node);
+  }
+
+  // Makes way for another value where one is that has expired. Its listener is called when the key
+  // has been released; but if the key cannot be copied or moving the value may throw, now. Throws
+  // what the allocator and the copy throw; then nothing has changed.
+  void displace_expired(Node& node) requires(Policy::enabled) {
+    if (policy_.listener() != nullptr) {
+      if constexpr (std::is_copy_constructible_v<Key> && stored_nothrow<Value, Allocator>) {
+        Section section(*this);
+        Node& displaced = make_displaced(node);
+        auto& record = policy_.record(node);
+        displaced.next = static_cast<Node*>(record.displaced);
+        record.displaced = &displaced;
+      } else {
+        (*policy_.listener())(node.key, node.value, EvictionCause::expired);
+      }
+    }
+    node.destroy_value();
+    const Section section(*this);
+    policy_.on_displaced();
+    policy_.on_value_removed(node);
+    values_.add_locked(ValueCount::one_less);
+  }
+
   void reserve(std::size_t keys) {
     if (keys == 0) return;
     reserved_ = keys;
     rebuild_table(keys);
+    reserve_ledger(keys);
     slab_.grow(keys);
   }
 
@@ -389,6 +561,9 @@ class alignas(cache_line) Shard : private StructureLock {
   [[nodiscard]] const Policy& policy() const noexcept {
     return policy_;
   }
+  [[nodiscard]] Policy& policy() noexcept {
+    return policy_;
+  }
 
  private:
   friend struct TestAccess;
@@ -398,9 +573,9 @@ class alignas(cache_line) Shard : private StructureLock {
     WakeList to_wake;
     Node* unused = nullptr;        // an unlinked node without a value
     Node* first_victim = nullptr;  // a list of evicted nodes, in the order of eviction
-    Node* last_victim = nullptr;
-    Node* moved_from = nullptr;  // a list of nodes whose contents have moved
-    bool lets_pin = false;       // the pinning bias is to come
+    Node* last_victim = nullptr;   // (their listener is told why by their states)
+    Node* moved_from = nullptr;    // a list of nodes whose contents have moved
+    bool lets_pin = false;         // the pinning bias is to come
   };
 
   LOCKMAP_NOINLINE void unlock_and_do_deferred() noexcept {
@@ -465,7 +640,9 @@ class alignas(cache_line) Shard : private StructureLock {
     auto* const first = static_cast<Node*>(victims);
     if (const auto* const listener = self.policy_.listener()) {
       for (Node* node = first; node != nullptr; node = node->next) {
-        (*listener)(std::as_const(node->key), node->value);
+        const State state = node->state.load(std::memory_order_relaxed);
+        (*listener)(std::as_const(node->key), node->value,
+                    state == expired_state ? EvictionCause::expired : EvictionCause::capacity);
       }
     }
     self.destroy_nodes(first);
@@ -532,11 +709,16 @@ class alignas(cache_line) Shard : private StructureLock {
   }
 
   // Leaves a node in neither table nor order (I1), and in no list.
-  void unlink_node(Position position, Removal cause) noexcept {
+  LOCKMAP_ALWAYS_INLINE void unlink_node(Position position, Removal cause) noexcept {
     Node* const node = *position;
     table_.erase(position);
+    State state = unlinked_state;
+    if constexpr (Policy::enabled) {
+      take_displaced(*node);
+      if (cause == Removal::expired) state = expired_state;
+    }
     policy_.on_unlink(*node, cause);
-    node->state.store(unlinked_state, std::memory_order_relaxed);
+    node->state.store(state, std::memory_order_relaxed);
     node->next = nullptr;
     if (table_.size() < compact_below_ && walks_ == 0) [[unlikely]] {
       if (removals_to_next_try_ != 0) --removals_to_next_try_;
@@ -551,27 +733,61 @@ class alignas(cache_line) Shard : private StructureLock {
     while (node != nullptr) {
       Node& candidate = *node;
       node = policy_.newer(candidate);
-      if (is_unpinned(candidate)) {
-        if (&candidate != kept) return &candidate;
-      } else if (lock_of(candidate).set_aside(ExclusiveAccess())) {
-        policy_.set_aside(candidate);
-      } else if (&candidate != kept) {
-        return &candidate;  // its last pin has just gone
+      if (policy_.promote_marked(candidate)) {
+        if (node == nullptr) node = &candidate;  // it was the youngest, and still is
+      } else if (take_or_set_aside(candidate) && &candidate != kept) {
+        return &candidate;
       }
     }
     return nullptr;
   }
 
+  // A node that has expired and that nobody holds or waits for; null if there is none.
+  [[nodiscard]] Node* expired_unpinned(const Node* kept) noexcept requires(Policy::enabled) {
+    while (auto* const candidate = static_cast<Node*>(policy_.first_expired())) {
+      if (take_or_set_aside(*candidate)) return candidate != kept ? candidate : nullptr;
+    }
+    return nullptr;
+  }
+
+  // True if nobody holds or waits for a key; else it is set aside.
+  [[nodiscard]] bool take_or_set_aside(Node& node) noexcept requires(Policy::enabled) {
+    if (is_unpinned(node) || !lock_of(node).set_aside(ExclusiveAccess())) return true;
+    policy_.set_aside(node);
+    return false;
+  }
+
+  std::size_t purge(const Node* kept, std::size_t most) noexcept requires(Policy::enabled) {
+    std::size_t count = 0;
+    while (count < most) {
+      Node* const node = expired_unpinned(kept);
+      if (node == nullptr) break;
+      evict(*node, Removal::expired);
+      ++count;
+    }
+    return count;
+  }
+
+  // Some of what has expired goes in any case: so each insertion pays for its own removal, and one
+  // more. What is live goes only when nothing else is left.
   LOCKMAP_NOINLINE void shrink_slow(const Node* kept) noexcept requires(Policy::enabled) {
-    for (std::size_t excess = policy_.excess(table_.size()); excess != 0; --excess) {
-      Node* const victim = oldest_unpinned(kept);
+    constexpr std::size_t purged_per_insertion = 2;
+    std::size_t most = policy_.max_evict();
+    most -= std::min(most, purge(kept, std::min(most, purged_per_insertion)));
+    for (; most != 0 && policy_.is_over(table_.size()); --most) {
+      Removal cause = Removal::expired;
+      Node* victim = expired_unpinned(kept);
+      if (victim == nullptr) {
+        cause = Removal::evicted;
+        victim = oldest_unpinned(kept);
+      }
       if (victim == nullptr) return;
-      evict(*victim);
+      evict(*victim, cause);
     }
   }
 
-  void evict(Node& node) noexcept requires(Policy::enabled) {
-    unlink_node(table_.find(&node), Removal::evicted);
+  void evict(Node& node, Removal cause) noexcept requires(Policy::enabled) {
+    unlink_node(table_.find(&node), cause);
     values_.add_locked(ValueCount::one_less);
     if constexpr (Node::trivially_destroyed) {
       if (policy_.listener() == nullptr) {
@@ -579,10 +795,45 @@ class alignas(cache_line) Shard : private StructureLock {
         return;
       }
     }
+    add_victim(node);
+  }
+
+  void add_victim(Node& node) noexcept requires(Policy::enabled) {
+    node.next = nullptr;
     (deferred_.last_victim != nullptr ? deferred_.last_victim->next : deferred_.first_victim) =
         &node;
     deferred_.last_victim = &node;
     has_deferred_ = true;
+  }
+
+  // A node with what was a held key's value. Throws what the allocator and the key's copy throw.
+  [[nodiscard]] Node& make_displaced(Node& node) requires(Policy::enabled) {
+    if (!slab_.has_room()) make_room();
+    Node* const displaced = slab_.take();
+    try {
+      displaced->construct_key(allocator_, std::as_const(node.key));
+    } catch (...) {
+      slab_.free(displaced);
+      throw;
+    }
+    displaced->construct_value(allocator_, std::move(node.value));
+    displaced->state.store(expired_state, std::memory_order_relaxed);
+    return *displaced;
+  }
+
+  // Lets the listener hear of a key's values that were displaced, the oldest first.
+  void take_displaced(Node& node) noexcept requires(Policy::enabled) {
+    auto* const record = policy_.ledger().find(node);
+    if (record == nullptr) [[likely]] {
+      return;
+    }
+    Node* in_order = nullptr;
+    for (auto* next = static_cast<Node*>(std::exchange(record->displaced, nullptr));
+         next != nullptr;) {
+      Node* const displaced = std::exchange(next, next->next);
+      displaced->next = std::exchange(in_order, displaced);
+    }
+    while (in_order != nullptr) add_victim(*std::exchange(in_order, in_order->next));
   }
 
   // -- Memory ------------------------------------------------------------------------------------
@@ -596,8 +847,16 @@ class alignas(cache_line) Shard : private StructureLock {
     // be asked.
     const std::size_t count = slab_.increment();
     if (slab_.capacity() + count > table_limit_) rebuild_table(slab_.capacity() + count);
+    reserve_ledger(count);
     slab_.grow(count);
     set_compaction_limit();
+  }
+
+  // L1, for so many nodes more.
+  void reserve_ledger([[maybe_unused]] std::size_t count) {
+    if constexpr (Policy::enabled) {
+      if (policy_.keeps_ledger()) policy_.ledger().reserve(slab_.capacity() + count);
+    }
   }
 
   // An empty table with room for `keys` keys and more.
@@ -694,6 +953,7 @@ class alignas(cache_line) Shard : private StructureLock {
     try {
       for (std::size_t rest = grown; rest != 0;) {
         const std::size_t count = std::min<std::size_t>(rest, Nodes::largest_chunk);
+        reserve_ledger(count);
         slab_.grow(count);
         rest -= count;
       }
@@ -719,6 +979,12 @@ class alignas(cache_line) Shard : private StructureLock {
     }
     adopt(fresh.table);
     std::destroy_at(std::addressof(fresh.table));
+    if constexpr (Policy::enabled) {
+      try {
+        policy_.ledger().shrink(kept + grown, table_);
+      } catch (...) {  // later, there may be memory
+      }
+    }
     if constexpr (Node::trivially_destroyed) {
       while (moved != nullptr) slab_.free(std::exchange(moved, moved->next));
     }

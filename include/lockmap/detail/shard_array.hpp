@@ -18,11 +18,15 @@
 
 namespace lockmap::detail {
 
+[[nodiscard]] inline std::size_t processor_count() {
+  static const unsigned processors = std::thread::hardware_concurrency();  // takes microseconds
+  return processors;
+}
+
 // So many shards that two threads seldom meet in one, and no fewer where there are few processors:
 // an empty shard costs less than a wait.
 [[nodiscard]] inline std::size_t default_shard_count() {
-  static const unsigned processors = std::thread::hardware_concurrency();  // takes microseconds
-  return std::clamp<std::size_t>(std::bit_ceil(std::size_t{processors} * 16), 64, 1024);
+  return std::clamp<std::size_t>(std::bit_ceil(processor_count() * 16), 64, 1024);
 }
 
 // A fixed number of shards. They come from std::allocator, which aligns them as they want; nodes

@@ -30,6 +30,7 @@
 #include "lockmap/detail/eviction_policy.hpp"
 #include "lockmap/detail/hashed_key.hpp"
 #include "lockmap/detail/hold.hpp"
+#include "lockmap/detail/load_timer.hpp"
 #include "lockmap/detail/load_waiter.hpp"
 #include "lockmap/detail/registry.hpp"
 #include "lockmap/detail/shard.hpp"
@@ -112,14 +113,16 @@ class ShardedMap {
   auto read(const Q& key, F&& f) const {
     using Result = std::invoke_result_t<F, const Value&>;
     const auto hashed = keys_.hashed(key);
-    const auto entry = lock_existing<SharedEntry>(shards_.of(hashed.hash), hashed, Touch::lookup);
-    const bool found = entry.has_value() && entry->has_value();
+    Shard& shard = shards_.of(hashed.hash);
+    const Hold hold = hold_existing<Mode::shared>(shard, hashed, Touch::lookup);
+    const bool found = hold.has_value();
+    const SharedEntry entry(shard, hold);
     if constexpr (std::is_void_v<Result>) {
-      if (found) std::invoke(std::forward<F>(f), **entry);
+      if (found) std::invoke(std::forward<F>(f), *entry);
       return found;
     } else {
       std::optional<std::remove_cvref_t<Result>> result;
-      if (found) result.emplace(std::invoke(std::forward<F>(f), **entry));
+      if (found) result.emplace(std::invoke(std::forward<F>(f), *entry));
       return result;
     }
   }
@@ -130,6 +133,9 @@ class ShardedMap {
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   LOCKMAP_ALWAYS_INLINE std::optional<Value> insert(Q&& key, Value value) {
     return with_node(std::forward<Q>(key), [&](Section& section, Found found) {
+      if (section.keeps_ledger()) [[unlikely]] {
+        return locked_insert(section.hand_over(), found, std::move(value), {});
+      }
       if (found.made) {
         store_first(section, *found.node, std::move(value));
         return std::optional<Value>();
@@ -142,7 +148,7 @@ class ShardedMap {
           return previous;
         }
       }
-      return locked_insert(section.hand_over(), found, std::move(value));
+      return locked_insert(section.hand_over(), found, std::move(value), {});
     });
   }
 
@@ -151,6 +157,9 @@ class ShardedMap {
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   bool try_insert(Q&& key, Value value) {
     return with_node(std::forward<Q>(key), [&](Section& section, Found found) {
+      if (section.keeps_ledger()) [[unlikely]] {
+        return locked_try_insert(section.hand_over(), found, std::move(value), {});
+      }
       if (found.made) {
         store_first(section, *found.node, std::move(value));
         return true;
@@ -159,11 +168,7 @@ class ShardedMap {
         section.touch(*found.node, Touch::use, true);
         return false;
       }
-      Entry entry = lock(section, found, Touch::use);
-      if (entry.has_value()) return false;
-      entry.eviction_ = Eviction::others;
-      entry.construct(std::move(value));
-      return true;
+      return locked_try_insert(section.hand_over(), found, std::move(value), {});
     });
   }
 
@@ -179,7 +184,7 @@ class ShardedMap {
     if (position == section.absent()) return std::nullopt;
     Node& node = **position;
     if constexpr (std::is_nothrow_move_constructible_v<Value>) {
-      if (section.may_read(node)) {
+      if (section.may_read(node) && !section.is_expired(node)) {
         section.unlink(position);
         if constexpr (copied_in_place<Value> && Node::trivially_destroyed) {
           std::optional<Value> removed(std::as_const(node.value));
@@ -193,7 +198,7 @@ class ShardedMap {
         }
       }
     }
-    return lock(section, {&node}, Touch::quiet).remove();
+    return locked_remove(section.hand_over(), node);
   }
 
   /// The exclusive guard of the key, present or not. Waits while another owner holds the key.
@@ -302,17 +307,19 @@ class ShardedMap {
   /// the key. If `make`
   /// throws, the exception goes to its caller, nothing is stored, and the next waiter calls its
   /// own. If the copy throws, the value stays stored. Amortised constant time.
-  template <StoredKey<Key, Hash, KeyEqual> Q = Key, MakerOf<Value> F>
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key, MakerOf<Value, Policy::enabled> F>
   Value get_or_insert_with(Q&& key, F&& make) {
-    return get_or_make(std::forward<Q>(key), std::forward<F>(make), nullptr);
+    auto hashed = keys_.hashed(std::forward<Q>(key));
+    return get_or_make(std::forward<Q>(key), hashed, std::forward<F>(make), nullptr);
   }
 
   /// The same, but a caller that waited for a `make` that threw gets its exception, and does not
   /// try itself.
-  template <StoredKey<Key, Hash, KeyEqual> Q = Key, MakerOf<Value> F>
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key, MakerOf<Value, Policy::enabled> F>
   Value get_or_insert_with(Q&& key, F&& make, ShareFailure /*share_failure*/) {
+    auto hashed = keys_.hashed(std::forward<Q>(key));
     std::optional<SharedLoad> load;
-    return get_or_make(std::forward<Q>(key), std::forward<F>(make), &load);
+    return get_or_make(std::forward<Q>(key), hashed, std::forward<F>(make), &load);
   }
 
   // -- Constants as keys -------------------------------------------------------------------------
@@ -412,7 +419,7 @@ class ShardedMap {
     return try_entry_until(key.key, time);
   }
   /// For a constant as the key.
-  template <MakerOf<Value> F, class... Option>
+  template <MakerOf<Value, Policy::enabled> F, class... Option>
   Value get_or_insert_with(Constant<Key> key, F&& make,
                            Option... option) requires std::is_arithmetic_v<Key> {
     return get_or_insert_with(key.key, std::forward<F>(make), option...);
@@ -709,23 +716,38 @@ class ShardedMap {
   // if it has a value.
   template <Touch touch, class T, class F>
   [[nodiscard]] static bool look(Shard& shard, const HashedKey<T>& key, const F& visit) {
-    if constexpr (!Policy::changes_on(touch)) {
+    if (!shard.policy().changes_on(touch)) {
       const ReadSection section(shard);
-      const Node* const node = section.find(key);
-      if (node == nullptr) return true;
-      if (!section.may_read(*node)) return false;
-      visit(*node);
-    } else {
-      Section section(shard);
       Node* const node = section.find(key);
       if (node == nullptr) {
-        section.policy().on_miss(touch);
+        section.miss(touch);
         return true;
       }
       if (!section.may_read(*node)) return false;
-      section.touch(*node, touch, true);
-      visit(*node);
+      if (!section.is_expired(*node)) [[likely]] {
+        section.touch(*node, touch);
+        visit(*node);
+        return true;
+      }
     }
+    if constexpr (Policy::enabled) {
+      return look_exclusively<touch>(shard, key, visit);
+    } else {
+      return true;  // not reached: nothing expires
+    }
+  }
+  template <Touch touch, class T, class F>
+  [[nodiscard]] static bool look_exclusively(Shard& shard, const HashedKey<T>& key,
+                                             const F& visit) {
+    Section section(shard);
+    Node* const node = section.find_live(key);
+    if (node == nullptr) {
+      section.policy().on_miss(touch);
+      return true;
+    }
+    if (!section.may_read(*node)) return false;
+    section.touch(*node, touch, true);
+    visit(*node);
     return true;
   }
 
@@ -734,51 +756,52 @@ class ShardedMap {
   [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Value> locked_copy(Shard& shard,
                                                                          const HashedKey<T>& key,
                                                                          Touch touch) {
-    const auto entry = lock_existing<SharedEntry>(shard, key, touch);
-    if (!entry.has_value() || !entry->has_value()) return std::nullopt;
-    return **entry;
+    const Hold hold = hold_existing<Mode::shared>(shard, key, touch);
+    const SharedEntry entry(shard, hold);
+    if (!hold.has_value()) return std::nullopt;
+    return *entry;
   }
 
   template <class T>
   [[nodiscard]] LOCKMAP_NOINLINE static bool locked_contains(Shard& shard,
                                                              const HashedKey<T>& key) {
-    const auto entry = lock_existing<SharedEntry>(shard, key, Touch::lookup);
-    return entry.has_value() && entry->has_value();
+    const Hold hold = hold_existing<Mode::shared>(shard, key, Touch::lookup);
+    const SharedEntry entry(shard, hold);
+    return hold.has_value();
   }
 
   // Locks a key if it has a node, waiting as long as it takes.
-  template <class Guard, class T>
-  [[nodiscard]] static std::optional<Guard> lock_existing(Shard& shard, const HashedKey<T>& key,
-                                                          Touch touch) {
-    Hold hold;
+  template <Mode mode, class T>
+  [[nodiscard]] LOCKMAP_ALWAYS_INLINE static Hold hold_existing(Shard& shard,
+                                                                const HashedKey<T>& key,
+                                                                Touch touch) {
     if (shard.allows_announced_sections()) [[unlikely]] {
-      hold = hold_announced<Guard::mode>(shard, key.borrowed(), NoDeadline{});
+      if (const Hold hold = hold_announced<mode>(shard, key.borrowed(), NoDeadline{})) return hold;
     }
-    if (!hold) [[likely]] {
-      Section section(shard);
-      Node* const node = section.find(key);
-      if (node == nullptr) {
-        section.policy().on_miss(touch);
-        return std::nullopt;
-      }
-      hold = lock_found<Guard::mode>(section, {node}, touch, NoDeadline{});
+    Section section(shard);
+    Node* const node = section.find_live(key);
+    if (node == nullptr) {
+      section.policy().on_miss(touch);
+      return {};
     }
-    return Guard(shard, hold);
+    return lock_found<mode>(section, {node}, touch, NoDeadline{});
   }
 
   template <class Guard, class Q>
   [[nodiscard]] std::optional<Guard> find_guard(const Q& key) const {
     const auto hashed = keys_.hashed(key);
-    auto guard = lock_existing<Guard>(shards_.of(hashed.hash), hashed, Touch::use);
-    if (guard.has_value() && !guard->has_value()) guard.reset();
+    Shard& shard = shards_.of(hashed.hash);
+    const Hold hold = hold_existing<Guard::mode>(shard, hashed, Touch::use);
+    Guard guard(shard, hold);
+    if (!hold.has_value()) return std::nullopt;
     return guard;
   }
 
   // Locks the key of a node, and evicts if the node was made for it. Without a node if the deadline
   // was too early. The section may be left by it, and must be before an entry is released.
   template <Mode mode, class D>
-  [[nodiscard]] static Hold lock_found(Section& section, Found found, Touch touch,
-                                       const D& deadline) {
+  [[nodiscard]] LOCKMAP_ALWAYS_INLINE static Hold lock_found(Section& section, Found found,
+                                                             Touch touch, const D& deadline) {
     const Hold hold = detail::try_hold<mode>(section, found, touch);
     if (!hold) [[unlikely]] {
       // Never a node that was just made: nobody else knows of it.
@@ -804,6 +827,44 @@ class ShardedMap {
     section.leave();
     if (!hold) return std::nullopt;
     return Guard(shard, hold);
+  }
+
+  template <class Q>
+  std::optional<Value> insert_expiring(Q&& key, Value&& value, ExpiresIn expires) {
+    return with_node(
+        std::forward<Q>(key),
+        [&](Section& section, Found found) {
+          return locked_insert(section.hand_over(), found, std::move(value), expires);
+        },
+        [](Section& section) { section.keep_ledger(); });
+  }
+  template <class Q>
+  bool try_insert_expiring(Q&& key, Value&& value, ExpiresIn expires) {
+    return with_node(
+        std::forward<Q>(key),
+        [&](Section& section, Found found) {
+          return locked_try_insert(section.hand_over(), found, std::move(value), expires);
+        },
+        [](Section& section) { section.keep_ledger(); });
+  }
+
+  // What `present(shard, hashed, entry)` returns, with the key's value held shared; `make` makes it
+  // if there is none.
+  template <class Q, class F, class R>
+  Value if_present_or_make(Q&& key, F&& make, const R& present) requires(Policy::enabled) {
+    static_assert(std::copy_constructible<Value>,
+                  "lockmap: get_or_refresh returns a copy, so Value must be copyable");
+    auto hashed = keys_.hashed(std::forward<Q>(key));
+    Shard& shard = shards_.of(hashed.hash);
+    if (!shard.policy().keeps_ledger()) shard.keep_ledger();
+    const Hold hold = hold_existing<Mode::shared>(shard, hashed, Touch::lookup);
+    SharedEntry entry(shard, hold);
+    if (!hold.has_value()) {
+      entry.unlock();
+      return get_or_make(std::forward<Q>(key), hashed, std::forward<F>(make), nullptr,
+                         Touch::quiet);
+    }
+    return present(shard, hashed, entry);
   }
 
   // Moves the least recently used key of the shard that nobody holds or waits for to `popped`, with
@@ -834,11 +895,17 @@ class ShardedMap {
 
   using MapKeys = KeyTraits<Key, Hash, KeyEqual, Allocator>;
 
-  // Hashes a key, finds or makes its node, and returns `f(section, found)`.
-  template <class Q, class F>
-  LOCKMAP_ALWAYS_INLINE decltype(auto) with_node(Q&& key, const F& f) {
+  struct DoNothing {
+    void operator()(Section& /*section*/) const noexcept {}
+  };
+
+  // Hashes a key, calls `prepare(section)`, finds or makes the key's node, and returns
+  // `f(section, found)`.
+  template <class Q, class F, class Prepare = DoNothing>
+  LOCKMAP_ALWAYS_INLINE decltype(auto) with_node(Q&& key, const F& f, const Prepare& prepare = {}) {
     auto hashed = keys_.hashed(std::forward<Q>(key));
     Section section(shards_.of(hashed.hash));
+    prepare(section);
     return f(section,
              section.find_or_make(hashed, MapKeys::stored_key(hashed, std::forward<Q>(key))));
   }
@@ -888,13 +955,40 @@ class ShardedMap {
                                                     deadline);
   }
 
-  // Out of line to keep the fast path inlinable.
+  // `insert` and `try_insert` under the key's lock, with a time to live of the value's own or the
+  // cache's. Out of line to keep the fast path inlinable.
   [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Value> locked_insert(
-      typename Section::InTransit in_transit, Found found, Value&& value) {
+      typename Section::InTransit in_transit, Found found, Value&& value,
+      const std::optional<ExpiresIn>& expires) {
+    Entry entry = lock_to_store(in_transit, found);
+    return entry.store(std::move(value), expires);
+  }
+  [[nodiscard]] LOCKMAP_NOINLINE static bool locked_try_insert(
+      typename Section::InTransit in_transit, Found found, Value&& value,
+      const std::optional<ExpiresIn>& expires) {
+    Entry entry = lock_to_store(in_transit, found);
+    if (entry.has_value()) return false;
+    entry.construct(expires, std::move(value));
+    return true;
+  }
+  [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Value> locked_remove(
+      typename Section::InTransit in_transit, Node& node) {
     Section section(in_transit);
-    Entry entry = lock(section, found, Touch::use);
-    entry.eviction_ = Eviction::others;
-    return entry.insert(std::move(value));
+    return lock(section, {&node}, Touch::quiet).remove();
+  }
+  // The entry of a key; its release evicts, if the node was made, whether that fails or not: it
+  // stays for an owner that waits for the key.
+  [[nodiscard]] static Entry lock_to_store(typename Section::InTransit in_transit, Found found) {
+    Section section(in_transit);
+    Shard& shard = section.shard();
+    const Hold hold = found.made
+                          ? detail::try_hold<Mode::exclusive>(section, found, Touch::use)
+                          : lock_found<Mode::exclusive>(section, found, Touch::use, NoDeadline{});
+    section.leave();
+    Entry entry(shard, hold);
+    entry.eviction_ = found.made ? Eviction::others_now : Eviction::others;
+    entry.hold_.set_weighed();  // nobody but the operation changes the value
+    return entry;
   }
 
   // Gives a node that was just made its first value, and evicts for it if that succeeds.
@@ -902,14 +996,8 @@ class ShardedMap {
     if constexpr (stored_nothrow<Value, Allocator>) {
       section.store_first(node, std::move(value));
     } else {
-      // A construction that may throw may also be a copy (I6): under the key's lock. The release
-      // evicts: also if this throws, but the node stays for an owner that waits for the key.
-      Shard& shard = section.shard();
-      const Hold hold = detail::try_hold<Mode::exclusive>(section, Found{&node, true}, Touch::use);
-      section.leave();
-      Entry entry(shard, hold);
-      entry.eviction_ = Eviction::others_now;
-      entry.construct(std::move(value));
+      // A construction that may throw may also be a copy (I6): under the key's lock.
+      lock_to_store(section.hand_over(), {&node, true}).construct(std::nullopt, std::move(value));
     }
   }
 
@@ -954,20 +1042,20 @@ class ShardedMap {
   struct NoDeferral {};
   using Deferral = std::conditional_t<Policy::enabled, VictimQueue::Deferral, NoDeferral>;
 
-  template <class Q, class F>
-  Value get_or_make(Q&& key, F&& make, std::optional<SharedLoad>* shared) {
+  template <class Q, class T, class F>
+  Value get_or_make(Q&& key, HashedKey<T>& hashed, F&& make, std::optional<SharedLoad>* shared,
+                    Touch touch = Touch::lookup) {
     static_assert(std::copy_constructible<Value>,
                   "lockmap: get_or_insert_with returns a copy, so Value must be copyable");
-    auto hashed = keys_.hashed(std::forward<Q>(key));
     Shard& shard = shards_.of(hashed.hash);
-    for (Touch touch = Touch::lookup;; touch = Touch::quiet) {
+    for (;; touch = Touch::quiet) {
       Section section(shard);
       // The key is moved from only if a node is made.
       const Found found =
           section.find_or_make(hashed, MapKeys::stored_key(hashed, std::forward<Q>(key)));
       if (touch == Touch::lookup && !found.made) {
         if constexpr (copied_in_place<Value>) {
-          if (section.may_read(*found.node)) {
+          if (section.may_read(*found.node) && !section.is_expired(*found.node)) {
             section.touch(*found.node, touch, true);
             return std::as_const(found.node->value);
           }
@@ -993,8 +1081,10 @@ class ShardedMap {
 
   template <class F>
   static void make_value(Entry& entry, F&& make) {
+    LoadTimer timer(*entry.shard_);
     try {
       entry.or_insert_with(std::forward<F>(make));
+      timer.succeed();
     } catch (...) {
       Section section(*entry.shard_);
       section.load_waiters().report(entry.node().state, std::current_exception());

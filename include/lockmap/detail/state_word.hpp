@@ -36,6 +36,7 @@ class State {
   constexpr State() noexcept = default;
   constexpr explicit State(std::uint64_t bits) noexcept : bits_(bits) {}
 
+  [[nodiscard]] constexpr bool operator==(const State&) const noexcept = default;
   [[nodiscard]] constexpr std::uint64_t bits() const noexcept { return bits_; }
   [[nodiscard]] constexpr bool is_set(std::uint64_t flag) const noexcept {
     return (bits_ & flag) != 0;
