@@ -66,6 +66,8 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   using typename Base::Entry;
   using typename Base::SharedBatch;
   using typename Base::SharedEntry;
+  using typename Base::SharedTaskEntry;
+  using typename Base::TaskEntry;
 
   /// An empty map with the default options. Throws as the other constructor does.
   LockMap() : LockMap(Options{}) {}

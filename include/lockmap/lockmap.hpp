@@ -11,6 +11,8 @@
 #include "lockmap/lock_map.hpp"
 #include "lockmap/lru_lock_map.hpp"
 #include "lockmap/options.hpp"
+#include "lockmap/owner.hpp"
+#include "lockmap/task_entry.hpp"
 #include "lockmap/unlimited.hpp"
 #include "lockmap/version.hpp"
 

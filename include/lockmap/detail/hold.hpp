@@ -19,6 +19,7 @@
 #include "lockmap/detail/key_lock.hpp"
 #include "lockmap/detail/owner.hpp"
 #include "lockmap/detail/registry.hpp"
+#include "lockmap/detail/task_owner.hpp"
 #include "lockmap/detail/wait_graph.hpp"
 
 namespace lockmap::detail {
@@ -36,29 +37,39 @@ namespace lockmap::detail {
 
 [[noreturn]] LOCKMAP_NOINLINE inline void throw_cycle(const std::string& key,
                                                       const WaitGraph::Cycle& cycle) {
-  std::string why = absl::StrCat("a cycle of ", cycle.size(), " threads was found (owners");
-  for (const OwnerId owner : cycle) absl::StrAppend(&why, " ", owner);
+  std::string why = absl::StrCat("a cycle of ", cycle.size(), " owners was found (");
+  for (const OwnerId owner : cycle) absl::StrAppend(&why, why.back() == '(' ? "" : " ", owner);
   absl::StrAppend(&why, "), each waiting for a key that the next one holds");
   throw_deadlock(key, why);
 }
 
-// A key locked by an owner, in one mode or the other. Two words: it is returned in registers.
-template <class Node>
+// A key locked by an owner, in one mode or the other: by a thread or, if `Holder` says so, by a task
+// or, null, by nobody. Two words: it is returned in registers.
+template <class Node, class Holder = Owner>
 class Hold {
  public:
   Hold() noexcept = default;
-  Hold(Node& node, Owner& owner, bool had_value) noexcept
+  Hold(Node& node, Holder& owner, bool had_value) noexcept
       : node_(&node),
         owner_(reinterpret_cast<std::uintptr_t>(&owner) | (had_value ? had_value_bit : 0U)) {}
+  Hold(Node& node, Holder* owner, bool had_value) noexcept
+      : node_(&node),
+        owner_(reinterpret_cast<std::uintptr_t>(owner) | (had_value ? had_value_bit : 0U)) {}
+
+  // The same hold, now another owner's.
+  template <class Other>
+  Hold(const Hold<Node, Other>& hold, Holder* owner) noexcept
+      : node_(hold.node_), owner_((hold.owner_ & bits) | reinterpret_cast<std::uintptr_t>(owner)) {}
 
   // Null if the key was not locked.
   [[nodiscard]] Node* node() const noexcept { return node_; }
   [[nodiscard]] explicit operator bool() const noexcept { return node_ != nullptr; }
 
   // Of the map's registry, whichever thread and module run.
-  [[nodiscard]] bool belongs_to(const Owner& owner) const noexcept {
+  [[nodiscard]] bool belongs_to(const Holder& owner) const noexcept {
     return (owner_ & ~bits) == reinterpret_cast<std::uintptr_t>(&owner);
   }
+  [[nodiscard]] Holder* owner() const noexcept { return reinterpret_cast<Holder*>(owner_ & ~bits); }
 
   // As the state word says until the release.
   [[nodiscard]] bool had_value() const noexcept { return (owner_ & had_value_bit) != 0; }
@@ -84,7 +95,10 @@ class Hold {
   static constexpr std::uintptr_t in_ledger_bit = 4;
   static constexpr std::uintptr_t weighed_bit = 8;
   static constexpr std::uintptr_t bits = 15;
-  static_assert(alignof(Owner) > bits);
+  static_assert(alignof(Holder) > bits);
+
+  template <class N, class H>
+  friend class Hold;
 
   void set(std::uintptr_t bit, bool value) noexcept {
     owner_ = value ? owner_ | bit : owner_ & ~bit;
@@ -94,11 +108,15 @@ class Hold {
   std::uintptr_t owner_ = 0;  // its address, and the bits
 };
 
+template <class Node>
+using TaskHold = Hold<Node, TaskOwner>;
+
 // A hold of an owner that has just got it, in a section. `has_value`: as the state word says.
-template <class Section, class Node>
-[[nodiscard]] LOCKMAP_ALWAYS_INLINE Hold<Node> make_hold(Section& section, Node& node, Owner& owner,
-                                                         Mode mode, bool has_value) noexcept {
-  Hold<Node> hold(node, owner, has_value);
+template <class Section, class Node, class Holder>
+[[nodiscard]] LOCKMAP_ALWAYS_INLINE Hold<Node, Holder> make_hold(Section& section, Node& node,
+                                                                 Holder& owner, Mode mode,
+                                                                 bool has_value) noexcept {
+  Hold<Node, Holder> hold(node, owner, has_value);
   if (section.keeps_ledger()) [[unlikely]] {
     hold.set_in_ledger();
     hold.set_expired_value(section.on_hold(node, has_value, mode));
@@ -225,9 +243,9 @@ template <class Shard, class Node>
 }
 
 // Releases a key of a cache that keeps times and weights.
-template <class Shard, class Node>
-LOCKMAP_NOINLINE void release_in_ledger(Shard& shard, const Hold<Node>& hold, bool has_value,
-                                        Eviction eviction) noexcept {
+template <class Shard, class Node, class Holder>
+LOCKMAP_NOINLINE void release_in_ledger(Shard& shard, const Hold<Node, Holder>& hold,
+                                        bool has_value, Eviction eviction) noexcept {
   if constexpr (Shard::policy_type::enabled) {
     Node& node = *hold.node();
     const bool weigh = has_value && !hold.is_weighed();
@@ -271,21 +289,37 @@ LOCKMAP_NOINLINE void count_release(const Shard& shard, const Hold<Node>& hold,
   if (hold.belongs_to(mine)) detail::remove_hold(mine, hold.node()->state, mode);
 }
 
-// Releases a key. `has_value` says whether the holder leaves a value there.
-template <class Shard, class Node>
-LOCKMAP_ALWAYS_INLINE void release(Shard& shard, Hold<Node> hold, bool has_value,
-                                   Eviction eviction) noexcept {
-  Node& node = *hold.node();
+// Takes a hold that is to go off what its owner knows, and returns who that is in the state word; 0
+// if that is not known.
+template <Mode mode, class Shard, class Node>
+LOCKMAP_ALWAYS_INLINE OwnerId forget_hold(const Shard& shard, const Hold<Node>& hold) noexcept {
   Owner& mine = ThisModule::owner();
   if (hold.belongs_to(mine)) [[likely]] {
-    --mine.held;
-    if (has_value && eviction != Eviction::others_now &&
-        !(Shard::policy_type::enabled && hold.in_ledger()) &&
-        shard.lock_of(node).try_release_unwanted(mine.id, hold.had_value())) [[likely]] {
-      return;
-    }
-  } else {
-    detail::count_release(shard, hold, Mode::exclusive);
+    detail::remove_hold(mine, hold.node()->state, mode);
+    return mine.id;
+  }
+  detail::count_release(shard, hold, mode);
+  return 0;
+}
+template <Mode mode, class Shard, class Node>
+OwnerId forget_hold(const Shard& shard, const TaskHold<Node>& hold) noexcept {
+  TaskOwner* const owner = hold.owner();
+  if (owner == nullptr) return nobody;
+  const OwnerId id = owner->id_in(shard.registry());
+  owner->remove(hold.node()->state, mode);
+  return id;
+}
+
+// Releases a key. `has_value` says whether the holder leaves a value there.
+template <class Shard, class Node, class Holder>
+LOCKMAP_ALWAYS_INLINE void release(Shard& shard, Hold<Node, Holder> hold, bool has_value,
+                                   Eviction eviction) noexcept {
+  Node& node = *hold.node();
+  const OwnerId id = detail::forget_hold<Mode::exclusive>(shard, hold);
+  if (id != 0 && has_value && eviction != Eviction::others_now &&
+      !(Shard::policy_type::enabled && hold.in_ledger()) &&
+      shard.lock_of(node).try_release_unwanted(id, hold.had_value())) [[likely]] {
+    return;
   }
   if constexpr (Shard::policy_type::enabled) {
     if (hold.in_ledger()) [[unlikely]] {
@@ -303,21 +337,16 @@ LOCKMAP_NOINLINE void release_shared_slow(Shard& shard, Node& node) noexcept {
 }
 
 // Releases a key that is held shared.
-template <class Shard, class Node>
-void release_shared(Shard& shard, Hold<Node> hold) noexcept {
-  Owner& mine = ThisModule::owner();
-  if (hold.belongs_to(mine)) [[likely]] {
-    detail::remove_hold(mine, hold.node()->state, Mode::shared);
-  } else {
-    detail::count_release(shard, hold, Mode::shared);
-  }
+template <class Shard, class Node, class Holder>
+void release_shared(Shard& shard, Hold<Node, Holder> hold) noexcept {
+  (void)detail::forget_hold<Mode::shared>(shard, hold);
   if (!shard.lock_of(*hold.node()).try_release_shared()) [[unlikely]] {
     detail::release_shared_slow(shard, *hold.node());
   }
 }
 
-template <class Shard, class Node>
-LOCKMAP_NOINLINE void downgrade_in_ledger(Shard& shard, const Hold<Node>& shared) noexcept {
+template <class Shard, class Node, class Holder>
+LOCKMAP_NOINLINE void downgrade_in_ledger(Shard& shard, const Hold<Node, Holder>& shared) noexcept {
   if constexpr (Shard::policy_type::enabled) {
     Node& node = *shared.node();
     const bool weigh = shared.has_value();
@@ -330,16 +359,27 @@ LOCKMAP_NOINLINE void downgrade_in_ledger(Shard& shard, const Hold<Node>& shared
   }
 }
 
-// Makes an exclusive hold a shared one. `has_value` says whether the holder leaves a value there.
+// For a hold that becomes a shared one.
 template <class Shard, class Node>
-[[nodiscard]] Hold<Node> downgrade(Shard& shard, const Hold<Node>& hold, bool has_value) noexcept {
-  Node& node = *hold.node();
+void record_as_shared(const Shard& shard, const Hold<Node>& hold) noexcept {
   Owner& mine = shard.this_owner();
   LOCKMAP_ASSERT(hold.belongs_to(mine) &&
                  "lockmap: an Entry is downgraded by the thread that acquired it");
-  mine.shared.add(node.state);
+  mine.shared.add(hold.node()->state);
+}
+template <class Shard, class Node>
+void record_as_shared(const Shard& /*shard*/, const TaskHold<Node>& hold) noexcept {
+  if (hold.owner() != nullptr) hold.owner()->add_shared(hold.node()->state);
+}
+
+// Makes an exclusive hold a shared one. `has_value` says whether the holder leaves a value there.
+template <class Shard, class Node, class Holder>
+[[nodiscard]] Hold<Node, Holder> downgrade(Shard& shard, const Hold<Node, Holder>& hold,
+                                           bool has_value) noexcept {
+  Node& node = *hold.node();
+  detail::record_as_shared(shard, hold);
   KeyLock lock = shard.lock_of(node);
-  Hold<Node> shared(node, mine, has_value || hold.has_expired_value());
+  Hold<Node, Holder> shared(node, hold.owner(), has_value || hold.has_expired_value());
   if (hold.in_ledger()) [[unlikely]] {
     shared.set_in_ledger();
     shared.set_expired_value(hold.has_expired_value());
@@ -360,6 +400,26 @@ template <class Shard, class Node>
   if (!shard.lock_of(*hold.node()).try_upgrade(mine.id)) return false;
   mine.shared.remove(hold.node()->state);
   return true;
+}
+template <class Shard, class Node>
+[[nodiscard]] bool try_upgrade(Shard& shard, const TaskHold<Node>& hold) noexcept {
+  TaskOwner* const owner = hold.owner();
+  const OwnerId id = owner != nullptr ? owner->id_in(shard.registry()) : nobody;
+  if (!shard.lock_of(*hold.node()).try_upgrade(id)) return false;
+  if (owner != nullptr) owner->remove_shared(hold.node()->state);
+  return true;
+}
+
+// Makes a hold of the calling thread that of a task, or of nobody (null).
+template <class Shard, class Node>
+[[nodiscard]] TaskHold<Node> detach(Shard& shard, const Hold<Node>& hold, Mode mode,
+                                    TaskOwner* to) noexcept {
+  Node& node = *hold.node();
+  detail::count_release(shard, hold, mode);
+  const OwnerId id = to != nullptr ? to->id_in(shard.registry()) : nobody;
+  if (to != nullptr) to->add(node.state, mode);
+  if (mode == Mode::exclusive) shard.lock_of(node).reassign(id);
+  return {hold, to};
 }
 
 }  // namespace lockmap::detail

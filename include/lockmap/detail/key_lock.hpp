@@ -93,12 +93,17 @@ namespace lockmap::detail {
 // A shared hold is taken once more, made exclusive, or made of an exclusive one, by its holder:
 //
 //   lock_again         whoever waits                    fetch-add         H     relaxed (3)
+//   try_lock_again     held shared, whoever waits       compare-exchange  M, A  acquire (4)
+//   reassign           exclusive                        compare-exchange  H     relaxed (5)
 //   try_upgrade        no other sharer                  compare-exchange  H     acquire
 //   try_downgrade      nobody to admit                  compare-exchange  H     release
 //   downgrade          otherwise                        store             M, H  release
 //
 //   (3) Its other hold keeps exclusive owners out, so granting it delays nobody who would not have
 //       to wait anyway; and what the value is, it has acquired with that hold.
+//   (4) By a task, which may lose that hold meanwhile (task_owner.hpp). Then it gets one beside
+//       other sharers', before those who wait: once, as a reader that came a moment earlier.
+//   (5) Says only who holds the key, and the new owner's search for deadlocks comes later.
 //
 // No wake-up is lost: a waiter enters the queue, and the waiter bit is set, in one step that finds
 // the key held (lock_or_enqueue); whoever takes that hold away later sees the bit, in the same
@@ -165,6 +170,25 @@ class KeyLock {
 
   // For an owner that holds the key shared: it is not to wait for those who wait for it.
   void lock_again() noexcept { word_.add_sharer(std::memory_order_relaxed); }
+
+  // The same for an owner whose hold may go meanwhile. False if the key is not held shared any more.
+  [[nodiscard]] bool try_lock_again() noexcept {
+    State state = word_.load(std::memory_order_relaxed);
+    while (state.sharers() != 0) {
+      if (word_.compare_exchange(state, state.pin().lock(0, Mode::shared),
+                                 std::memory_order_acquire)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // Gives the exclusive hold to another owner.
+  void reassign(OwnerId owner) noexcept {
+    State state = word_.load(std::memory_order_relaxed);
+    while (!word_.compare_exchange(state, state.reassign(owner), std::memory_order_relaxed)) {
+    }
+  }
 
   // Makes the shared hold exclusive, if it is the only one.
   [[nodiscard]] bool try_upgrade(OwnerId owner) noexcept {

@@ -444,6 +444,8 @@ class alignas(cache_line) Shard : private StructureLock {
     return KeyLock(*this, waiters_, node.state);
   }
 
+  using StructureLock::registry;
+
   // The calling thread, as the map knows it.
   [[nodiscard]] Owner& this_owner() const noexcept { return ThisModule::owner(registry()); }
 

@@ -39,6 +39,7 @@
 #include "lockmap/detail/victim_queue.hpp"
 #include "lockmap/entry.hpp"
 #include "lockmap/options.hpp"
+#include "lockmap/task_entry.hpp"
 
 namespace lockmap::detail {
 
@@ -69,6 +70,12 @@ class ShardedMap {
 
   /// The shared guard of one key.
   using SharedEntry = lockmap::SharedEntry<Shard>;
+
+  /// The exclusive guard of one key that belongs to no thread.
+  using TaskEntry = lockmap::TaskEntry<Shard>;
+
+  /// The shared guard of one key that belongs to no thread.
+  using SharedTaskEntry = lockmap::SharedTaskEntry<Shard>;
 
   /// The exclusive guards of several keys.
   using Batch = lockmap::Batch<Entry, KeyTraits<Key, Hash, KeyEqual, Allocator>>;

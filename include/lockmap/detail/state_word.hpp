@@ -99,6 +99,10 @@ class State {
   [[nodiscard]] constexpr State upgrade(OwnerId owner) const noexcept {
     return release_shared().pin().lock(owner, Mode::exclusive);
   }
+  // Held exclusively by another owner.
+  [[nodiscard]] constexpr State reassign(OwnerId owner) const noexcept {
+    return State((bits_ & ~owner_mask) | (owner << owner_shift));
+  }
   [[nodiscard]] constexpr State pin() const noexcept { return State(bits_ + one_pin); }
   [[nodiscard]] constexpr State unpin() const noexcept { return State(bits_ - one_pin); }
   [[nodiscard]] constexpr State set(std::uint64_t flag) const noexcept {
