@@ -101,6 +101,11 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   using Base::try_shared_entry_for;
   using Base::try_shared_entry_until;
 
+  // One key, for a coroutine
+  using Base::async_entry;
+  using Base::async_shared_entry;
+  using Base::try_async_entry;
+
   // Several keys
   using Base::batch_lock;
   using Base::shared_batch_lock;

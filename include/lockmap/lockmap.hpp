@@ -4,6 +4,7 @@
 #ifndef LOCKMAP_LOCKMAP_HPP
 #define LOCKMAP_LOCKMAP_HPP
 
+#include "lockmap/async_options.hpp"
 #include "lockmap/batch.hpp"
 #include "lockmap/default_hash.hpp"
 #include "lockmap/entry.hpp"

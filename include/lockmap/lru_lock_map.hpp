@@ -156,6 +156,11 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   using Base::try_shared_entry_for;
   using Base::try_shared_entry_until;
 
+  // One key, for a coroutine
+  using Base::async_entry;
+  using Base::async_shared_entry;
+  using Base::try_async_entry;
+
   // Several keys
   using Base::batch_lock;
   using Base::shared_batch_lock;

@@ -14,6 +14,11 @@
 
 namespace lockmap {
 
+namespace detail {
+template <class Map, class Q, class Result>
+class HoldAwaiter;
+}
+
 /// An Entry that belongs to no thread: it may be moved to, used and released on any, by one at a
 /// time. What it holds belongs to the Owner that it was acquired with, or to nobody.
 ///
@@ -70,12 +75,15 @@ class [[nodiscard]] TaskEntry : private detail::WritableEntry<Shard, detail::Tas
  private:
   template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Policy>
   friend class detail::ShardedMap;
+  template <class Map, class Q, class Result>
+  friend class detail::HoldAwaiter;
   friend class Entry<Shard>;
   friend class SharedTaskEntry<Shard>;
 
   using Base::eviction_;
   using Base::has_value_;
   using Base::hold_;
+  using Base::mode;
   using Base::shard_;
   using typename Base::Hold;
 
@@ -128,10 +136,13 @@ class [[nodiscard]] SharedTaskEntry
  private:
   template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Policy>
   friend class detail::ShardedMap;
+  template <class Map, class Q, class Result>
+  friend class detail::HoldAwaiter;
   friend class SharedEntry<Shard>;
   friend class TaskEntry<Shard>;
 
   using Base::hold_;
+  using Base::mode;
   using Base::shard_;
   using typename Base::Hold;
 

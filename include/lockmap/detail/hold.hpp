@@ -24,23 +24,26 @@
 
 namespace lockmap::detail {
 
-[[noreturn]] LOCKMAP_NOINLINE inline void throw_deadlock(const std::string& key,
-                                                         const std::string& why) {
-  throw std::system_error(
-      std::make_error_code(std::errc::resource_deadlock_would_occur),
-      absl::StrCat("lockmap: waiting for key ", key, " would never end: ", why));
+[[nodiscard]] LOCKMAP_NOINLINE inline std::system_error deadlock_error(const std::string& key,
+                                                                       const std::string& why) {
+  return {std::make_error_code(std::errc::resource_deadlock_would_occur),
+          absl::StrCat("lockmap: waiting for key ", key, " would never end: ", why)};
 }
 
 [[noreturn]] LOCKMAP_NOINLINE inline void throw_held_by_this_thread(const std::string& key) {
-  throw_deadlock(key, "it is held by the calling thread itself");
+  throw deadlock_error(key, "it is held by the calling thread itself");
 }
 
-[[noreturn]] LOCKMAP_NOINLINE inline void throw_cycle(const std::string& key,
-                                                      const WaitGraph::Cycle& cycle) {
+[[noreturn]] LOCKMAP_NOINLINE inline void throw_held_by_this_task(const std::string& key) {
+  throw deadlock_error(key, "it is held by the owner that asks for it");
+}
+
+[[nodiscard]] LOCKMAP_NOINLINE inline std::system_error cycle_error(const std::string& key,
+                                                                    const WaitGraph::Cycle& cycle) {
   std::string why = absl::StrCat("a cycle of ", cycle.size(), " owners was found (");
   for (const OwnerId owner : cycle) absl::StrAppend(&why, why.back() == '(' ? "" : " ", owner);
   absl::StrAppend(&why, "), each waiting for a key that the next one holds");
-  throw_deadlock(key, why);
+  return deadlock_error(key, why);
 }
 
 // A key locked by an owner, in one mode or the other: by a thread or, if `Holder` says so, by a task
@@ -114,7 +117,7 @@ using TaskHold = Hold<Node, TaskOwner>;
 // A hold of an owner that has just got it, in a section. `has_value`: as the state word says.
 template <class Section, class Node, class Holder>
 [[nodiscard]] LOCKMAP_ALWAYS_INLINE Hold<Node, Holder> make_hold(Section& section, Node& node,
-                                                                 Holder& owner, Mode mode,
+                                                                 Holder* owner, Mode mode,
                                                                  bool has_value) noexcept {
   Hold<Node, Holder> hold(node, owner, has_value);
   if (section.keeps_ledger()) [[unlikely]] {
@@ -154,7 +157,7 @@ template <Mode mode, class Section, class Found>
   const bool has_value = !found.made;  // I4
   section.shard().lock_of(node).lock_unpinned(section, owner.id, mode, has_value);
   detail::add_hold(owner, node.state, mode);
-  const auto hold = detail::make_hold(section, node, owner, mode, has_value);
+  const auto hold = detail::make_hold(section, node, &owner, mode, has_value);
   section.touch(node, touch, hold.has_value());
   return hold;
 }
@@ -175,7 +178,7 @@ template <class Section, class Node>
                                    bool may_wait) {
   KeyLock lock = section.shard().lock_of(node);
   if (lock.pin_and_try_lock(section, owner.id, mode)) return true;
-  const bool shares = owner.shared.contains(node.state);
+  const bool shares = owner.shares(node.state);
   if (shares && mode == Mode::shared) {
     lock.lock_again();
     return true;
@@ -199,7 +202,7 @@ template <class Section, class Node, class D>
   const auto has_value = [&node] { return node.state.load(std::memory_order_relaxed).has_value(); };
   const auto held_in = [&](auto& in_section) {
     detail::add_hold(owner, node.state, mode);
-    const Hold<Node> hold = detail::make_hold(in_section, node, owner, mode, has_value());
+    const Hold<Node> hold = detail::make_hold(in_section, node, &owner, mode, has_value());
     in_section.touch_pinned(node, touch, hold.has_value());
     return hold;
   };
@@ -228,7 +231,7 @@ template <class Section, class Node, class D>
         (wait == KeyLock::Wait::deadlock || !lock.try_lock_pinned(owner.id, mode))) {
       again.finish(node, lock.unpin(again), nullptr);
       again.leave();
-      if (wait == KeyLock::Wait::deadlock) detail::throw_cycle(key, cycle);
+      if (wait == KeyLock::Wait::deadlock) throw detail::cycle_error(key, cycle);
       return {};
     }
     return held_in(again);
@@ -420,6 +423,96 @@ template <class Shard, class Node>
   if (to != nullptr) to->add(node.state, mode);
   if (mode == Mode::exclusive) shard.lock_of(node).reassign(id);
   return {hold, to};
+}
+
+// -- Acquiring for a task ------------------------------------------------------------------------
+
+// On whose behalf a key is acquired: a task's, or nobody's (null).
+struct Task {
+  TaskOwner* owner = nullptr;
+  OwnerId id = nobody;  // in the map's registry
+
+  Task(TaskOwner* task, Registry& registry) noexcept
+      : owner(task), id(task != nullptr ? task->id_in(registry) : nobody) {}
+
+  [[nodiscard]] bool shares(const StateWord& word) const noexcept {
+    return owner != nullptr && owner->shares(word);
+  }
+  // Whether it holds a key, so that waiting may close a cycle (I8).
+  [[nodiscard]] bool holds() const noexcept {
+    return owner != nullptr && id != nobody && owner->holds();
+  }
+};
+
+// Each as its namesake for a thread.
+
+inline void add_hold(const Task& task, const StateWord& word, Mode mode) noexcept {
+  if (task.owner != nullptr) task.owner->add(word, mode);
+}
+
+template <Mode mode, class Section, class Found>
+[[nodiscard]] LOCKMAP_ALWAYS_INLINE auto try_hold(Section& section, const Found& found, Touch touch,
+                                                  const Task& task) noexcept
+    -> TaskHold<std::remove_pointer_t<decltype(found.node)>> {
+  auto& node = *found.node;
+  if (!Section::may_read(node)) [[unlikely]] {
+    return {};
+  }
+  (void)section.owner_for_hold(found.made);  // it is threads that take turns
+  const bool has_value = !found.made;        // I4
+  section.shard().lock_of(node).lock_unpinned(section, task.id, mode, has_value);
+  detail::add_hold(task, node.state, mode);
+  const auto hold = detail::make_hold(section, node, task.owner, mode, has_value);
+  section.touch(node, touch, hold.has_value());
+  return hold;
+}
+
+template <Mode mode, class Section, class Node>
+[[nodiscard]] TaskHold<Node> try_hold_announced(Section& section, Node& node,
+                                                const Task& task) noexcept {
+  if (!section.shard().lock_of(node).try_lock_unpinned(section, task.id, mode)) return {};
+  detail::add_hold(task, node.state, mode);
+  return {node, task.owner, true};
+}
+
+// A task may lose its shared hold meanwhile (T2).
+template <class Section, class Node>
+[[nodiscard]] bool try_hold_pinned(Section& section, Node& node, const Task& task, Mode mode,
+                                   bool may_wait) {
+  KeyLock lock = section.shard().lock_of(node);
+  if (lock.pin_and_try_lock(section, task.id, mode)) return true;
+  const bool shares = task.shares(node.state);
+  if (shares && mode == Mode::shared && lock.try_lock_again()) return true;
+  const State state = node.state.load(std::memory_order_relaxed);
+  const bool has_it =
+      (shares && mode == Mode::exclusive) || (task.id != nobody && state.locked_by(task.id));
+  if (may_wait && has_it) {
+    section.leave();
+    detail::throw_held_by_this_task(detail::describe(node.key));
+  }
+  return false;
+}
+
+// A hold that was just got, in a section.
+template <class Section, class Node>
+[[nodiscard]] TaskHold<Node> note_hold(Section& section, Node& node, const Task& task, Mode mode,
+                                       Touch touch) noexcept {
+  detail::add_hold(task, node.state, mode);
+  const bool has_value = node.state.load(std::memory_order_relaxed).has_value();
+  const auto hold = detail::make_hold(section, node, task.owner, mode, has_value);
+  section.touch_pinned(node, touch, hold.has_value());
+  return hold;
+}
+
+// Releases a hold that its owner has not come to know of, and that has changed nothing.
+template <class Shard, class Node>
+void release_unused(Shard& shard, Node& node, Mode mode) noexcept {
+  if (mode == Mode::exclusive) {
+    const bool has_value = node.state.load(std::memory_order_relaxed).has_value();
+    detail::release_slow(shard, node, has_value, Eviction::any);
+  } else if (!shard.lock_of(node).try_release_shared()) {
+    detail::release_shared_slow(shard, node);
+  }
 }
 
 }  // namespace lockmap::detail

@@ -240,19 +240,32 @@ class KeyLock {
     word_.clear(State::waking_bit, std::memory_order_relaxed);  // I9
   }
 
+  // Lets a task's waiter that is queued no longer go on without the key, behind those that can go
+  // on instead of it. Its pin is gone then. False if it has been admitted.
+  [[nodiscard]] bool cancel(ExclusiveAccess access, TaskWaiter& waiter,
+                            Released& released) noexcept {
+    if (!withdraw(access, waiter)) return false;
+    released = unpin(access);
+    put_in_queue(waiter, released.to_wake);
+    return true;
+  }
+
   // The edge of an owner that waits here.
   class Edge : public WaitGraph::Edge {
    public:
-    Edge(const KeyLock& lock, const Owner& owner, const Waiter& waiter) noexcept
-        : WaitGraph::Edge(lock.structure_.registry().graph, owner, lock.word_, &look),
+    template <class AnyOwner>
+    Edge(const KeyLock& lock, const AnyOwner& owner, const Waiter& waiter) noexcept
+        : WaitGraph::Edge(lock.structure_.registry().graph, owner, waiter.owner(), lock.word_,
+                          &look),
           structure_(lock.structure_),
           waiter_(waiter) {}
 
    private:
     [[nodiscard]] static State look(const WaitGraph::Edge& edge) noexcept {
       const auto& self = static_cast<const Edge&>(edge);
-      // Had an exclusive request got the key, the word would say so.
-      if (self.waiter_.mode() == Mode::exclusive) {
+      // Had an exclusive request got the key, the word would say so; and as long as a thread's
+      // edge is there, it has a pin.
+      if (self.waiter_.mode() == Mode::exclusive && !self.waiter_.is_task()) {
         return self.awaited().load(std::memory_order_acquire);
       }
       const ExclusiveSection section(self.structure_);
@@ -263,6 +276,11 @@ class KeyLock {
     StructureLock& structure_;
     const Waiter& waiter_;
   };
+
+  // For waiters of other kinds than a thread's.
+  [[nodiscard]] std::uint64_t generation() const noexcept {
+    return structure_.registry().generation.load(std::memory_order_relaxed);
+  }
 
   // -- Waiting, for a thread ---------------------------------------------------------------------
 
@@ -276,6 +294,7 @@ class KeyLock {
                           WaitGraph::Cycle& cycle) noexcept {
     if (deadline.expired()) return Wait::expired;
     if (spin(owner.id, mode)) return Wait::locked;
+    ThisModule::record(structure_.registry()).to_resume.run_before_blocking();
     ThreadWaiter waiter(word_, owner.id, mode, generation());
     std::optional<Edge> edge;
     if (owner.held != 0 && mode == Mode::exclusive) {  // I8
@@ -452,9 +471,20 @@ class KeyLock {
       Waiter& waiter = *queues_.first(word_);
       queues_.remove(waiter);
       if (admission.granted) waiter.grant();
-      to_wake.push_back(waiter);
+      if (waiter.is_task()) {
+        put_in_queue(static_cast<TaskWaiter&>(waiter), released.to_wake);
+      } else {
+        to_wake.push_back(waiter);
+      }
     }
     return released;
+  }
+
+  // A task that is to go on when the calling thread has left its section.
+  void put_in_queue(TaskWaiter& waiter, WakeList& to_wake) noexcept {
+    Registry& registry = structure_.registry();
+    ThisModule::record(registry).to_resume.push_back(waiter.resumption, registry.resume_mutexes);
+    to_wake.note_task();
   }
 
   // Takes a hold away if nothing else is to be done.
@@ -487,10 +517,6 @@ class KeyLock {
         return conclude(admission);
       }
     }
-  }
-
-  [[nodiscard]] std::uint64_t generation() const noexcept {
-    return structure_.registry().generation.load(std::memory_order_relaxed);
   }
 
   // In the child of a fork, waiters whose threads were left behind.

@@ -10,6 +10,7 @@
 #include "lockmap/detail/owner.hpp"
 #include "lockmap/detail/process_barrier.hpp"
 #include "lockmap/detail/reader_slots.hpp"
+#include "lockmap/detail/resume_queue.hpp"
 #include "lockmap/detail/wait_graph.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -43,6 +44,7 @@ struct ThreadRecord {
   Owner owner;
   ReaderSlot* slot;     // one that is never free, if the thread cannot announce reads
   bool joined = false;  // has asked for a slot
+  ResumeQueue to_resume{};
 };
 
 struct Registry {
@@ -64,6 +66,7 @@ struct Registry {
   std::atomic<std::uint32_t> holds_per_barrier{enough_holds};
   ReaderSlots readers;
   WaitGraph graph;
+  ResumeMutexes resume_mutexes{};
 };
 
 // The registry of the module that this code is part of, and the calling thread there.
@@ -158,7 +161,7 @@ class LOCKMAP_ONE_PER_PROCESS ThisModule {
   static inline constinit ReaderSlot no_slot_{nullptr};
   static inline constinit Registry registry_{&find_record, &join};
   // Constant initialisation spares every access the check for a first use.
-  static inline constinit thread_local ThreadRecord record_{{}, &no_slot_, false};
+  static inline constinit thread_local ThreadRecord record_{{}, &no_slot_, false, {}};
 };
 
 }  // namespace lockmap::detail

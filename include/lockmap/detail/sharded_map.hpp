@@ -22,7 +22,9 @@
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
+#include "lockmap/async_options.hpp"
 #include "lockmap/batch.hpp"
+#include "lockmap/detail/async_hold.hpp"
 #include "lockmap/detail/concepts.hpp"
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/deadline.hpp"
@@ -329,6 +331,37 @@ class ShardedMap {
     return get_or_make(std::forward<Q>(key), hashed, std::forward<F>(make), &load);
   }
 
+  // -- One key, for a coroutine ------------------------------------------------------------------
+
+  /// `entry` for a coroutine: the result of `co_await` is the exclusive guard of the key, which
+  /// belongs to no thread. It begins with the `co_await`; not awaited, nothing happens. While
+  /// another owner holds the key, the coroutine is suspended; then it is handed the key in its
+  /// turn, and resumed as the options say. A key given as an rvalue is moved in, an lvalue and what
+  /// a view refers to must live until the `co_await` ends. The coroutine may be destroyed while it
+  /// waits, until it was given to `resume`. Deadlock: with an owner, as `entry`; without one, waits
+  /// for ever. Throws std::system_error with std::errc::operation_canceled if the stop ends the
+  /// wait, and what `entry` throws. Amortised constant time; allocates nothing for a key that is
+  /// there.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] HoldAwaitable<ShardedMap, Q, TaskEntry> async_entry(Q&& key,
+                                                                    AsyncOptions options = {}) {
+    return {*this, std::forward<Q>(key), std::move(options)};
+  }
+
+  /// `async_entry` for an optional guard, which is empty if the stop ends the wait.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] HoldAwaitable<ShardedMap, Q, std::optional<TaskEntry>> try_async_entry(
+      Q&& key, AsyncOptions options) {
+    return {*this, std::forward<Q>(key), std::move(options)};
+  }
+
+  /// `shared_entry` for a coroutine, as `async_entry` is `entry` for one.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] HoldAwaitable<ShardedMap, Q, SharedTaskEntry> async_shared_entry(
+      Q&& key, AsyncOptions options = {}) {
+    return {*this, std::forward<Q>(key), std::move(options)};
+  }
+
   // -- Constants as keys -------------------------------------------------------------------------
   //
   // For a literal of another type than the key's, such as 1 where keys are unsigned.
@@ -367,6 +400,21 @@ class ShardedMap {
   [[nodiscard]] std::optional<Entry> try_entry(
       Constant<Key> key, const StopToken& stop) requires std::is_arithmetic_v<Key> {
     return try_entry(key.key, stop);
+  }
+  /// For a constant as the key.
+  [[nodiscard]] HoldAwaitable<ShardedMap, Key, TaskEntry> async_entry(
+      Constant<Key> key, AsyncOptions options = {}) requires std::is_arithmetic_v<Key> {
+    return {*this, std::move(key.key), std::move(options)};
+  }
+  /// For a constant as the key.
+  [[nodiscard]] HoldAwaitable<ShardedMap, Key, std::optional<TaskEntry>> try_async_entry(
+      Constant<Key> key, AsyncOptions options) requires std::is_arithmetic_v<Key> {
+    return {*this, std::move(key.key), std::move(options)};
+  }
+  /// For a constant as the key.
+  [[nodiscard]] HoldAwaitable<ShardedMap, Key, SharedTaskEntry> async_shared_entry(
+      Constant<Key> key, AsyncOptions options = {}) requires std::is_arithmetic_v<Key> {
+    return {*this, std::move(key.key), std::move(options)};
   }
   /// For a constant as the key.
   [[nodiscard]] std::optional<Entry> find_entry(
@@ -899,6 +947,8 @@ class ShardedMap {
 
  private:
   friend struct TestAccess;
+  template <class Map, class Q, class Result>
+  friend class HoldAwaiter;
 
   using MapKeys = KeyTraits<Key, Hash, KeyEqual, Allocator>;
 
