@@ -103,6 +103,7 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
 
   // One key, for a coroutine
   using Base::async_entry;
+  using Base::async_get_or_insert_with;
   using Base::async_shared_entry;
   using Base::try_async_entry;
 

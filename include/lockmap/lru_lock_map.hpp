@@ -158,6 +158,7 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
 
   // One key, for a coroutine
   using Base::async_entry;
+  using Base::async_get_or_insert_with;
   using Base::async_shared_entry;
   using Base::try_async_entry;
 

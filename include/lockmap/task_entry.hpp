@@ -15,9 +15,11 @@
 namespace lockmap {
 
 namespace detail {
-template <class Map, class Q, class Result>
+template <class Map, class AnyKey, class Result, bool may_make>
 class HoldAwaiter;
-}
+template <class Map, class Q, class F>
+class LoadAwaiter;
+}  // namespace detail
 
 /// An Entry that belongs to no thread: it may be moved to, used and released on any, by one at a
 /// time. What it holds belongs to the Owner that it was acquired with, or to nobody.
@@ -75,14 +77,17 @@ class [[nodiscard]] TaskEntry : private detail::WritableEntry<Shard, detail::Tas
  private:
   template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Policy>
   friend class detail::ShardedMap;
-  template <class Map, class Q, class Result>
+  template <class Map, class AnyKey, class Result, bool may_make>
   friend class detail::HoldAwaiter;
+  template <class Map, class Q, class F>
+  friend class detail::LoadAwaiter;
   friend class Entry<Shard>;
   friend class SharedTaskEntry<Shard>;
 
   using Base::eviction_;
   using Base::has_value_;
   using Base::hold_;
+  using Base::keep_ledger;
   using Base::mode;
   using Base::shard_;
   using typename Base::Hold;
@@ -136,8 +141,10 @@ class [[nodiscard]] SharedTaskEntry
  private:
   template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Policy>
   friend class detail::ShardedMap;
-  template <class Map, class Q, class Result>
+  template <class Map, class AnyKey, class Result, bool may_make>
   friend class detail::HoldAwaiter;
+  template <class Map, class Q, class F>
+  friend class detail::LoadAwaiter;
   friend class SharedEntry<Shard>;
   friend class TaskEntry<Shard>;
 

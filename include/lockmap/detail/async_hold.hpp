@@ -15,6 +15,7 @@
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/describe.hpp"
 #include "lockmap/detail/eviction_policy.hpp"
+#include "lockmap/detail/hashed_key.hpp"
 #include "lockmap/detail/hold.hpp"
 #include "lockmap/detail/key_lock.hpp"
 #include "lockmap/detail/owner.hpp"
@@ -166,35 +167,54 @@ struct GuardIn<std::optional<Guard>> {
   static constexpr bool is_optional = true;
 };
 
-// Awaits the guard of a key; an optional one is empty after a stop. Lives in the coroutine's frame,
-// and does not move. `Q` is an lvalue reference, or a key of its own.
-template <class Map, class Q, class Result>
+// A key for `find_or_make`, as it was passed: an lvalue reference, or a key of its own.
+template <class Q>
+struct PassedKey {
+  template <class Keys>
+  [[nodiscard]] auto hashed(const Keys& keys) {
+    return keys.hashed(std::forward<Q>(key));
+  }
+  template <class Keys, class T>
+  [[nodiscard]] decltype(auto) stored(HashedKey<T>& hashed) {
+    return Keys::stored_key(hashed, std::forward<Q>(key));
+  }
+
+  Q key;
+};
+
+// Awaits the guard of a key; an optional one is empty after a stop and, if `may_make` is false, for
+// a key without a node. Lives in the coroutine's frame, and does not move.
+template <class Map, class AnyKey, class Result, bool may_make = true>
 class HoldAwaiter {
  public:
-  HoldAwaiter(Map& map, Q&& key, Touch touch,
-              AsyncOptions&& options) noexcept(std::is_nothrow_constructible_v<Q, Q&&>)
-      : map_(map), key_(std::forward<Q>(key)), options_(std::move(options)), touch_(touch) {}
+  HoldAwaiter(Map& map, AnyKey&& key, Touch touch, AsyncOptions&& options)
+      : map_(map), key_(std::move(key)), options_(std::move(options)), touch_(touch) {}
   HoldAwaiter(const HoldAwaiter&) = delete;
   HoldAwaiter& operator=(const HoldAwaiter&) = delete;
   ~HoldAwaiter() = default;
 
   // Locks the key, or pins its node.
   [[nodiscard]] LOCKMAP_ALWAYS_INLINE bool await_ready() {
-    auto hashed = map_.keys_.hashed(std::forward<Q>(key_));
+    auto&& hashed = key_.hashed(map_.keys_);
     shard_ = &map_.shards_.of(hashed.hash);
     if (shard_->allows_announced_sections()) [[unlikely]] {
-      if (begin_announced(hashed)) return hold_.node() != nullptr;
+      if (begin_announced(hashed)) return pinned_ == nullptr;
     }
     Section section(*shard_);
-    const auto found =
-        section.find_or_make(hashed, Map::MapKeys::stored_key(hashed, std::forward<Q>(key_)));
+    typename Shard::Found found{nullptr};
+    if constexpr (may_make) {
+      found = section.find_or_make(hashed, key_.template stored<typename Map::MapKeys>(hashed));
+    } else {
+      found.node = section.find_live(hashed);
+      if (found.node == nullptr) return true;
+    }
     hold_ = detail::try_hold<mode>(section, found, touch_, task());
     if (hold_) [[likely]] {
       if (found.made) section.shrink(found.node);
       return true;
     }
     begin_contended(section, *found.node);
-    return hold_.node() != nullptr;
+    return pinned_ == nullptr;
   }
 
   [[nodiscard]] bool await_suspend(std::coroutine_handle<> handle) noexcept {
@@ -268,7 +288,7 @@ class HoldAwaiter {
   }
 
   Map& map_;
-  Q key_;
+  AnyKey key_;
   AsyncOptions options_;
   Touch touch_;
   Shard* shard_ = nullptr;
@@ -282,18 +302,17 @@ class HoldAwaiter {
 template <class Map, class Q, class Result>
 class [[nodiscard]] HoldAwaitable {
  public:
-  HoldAwaitable(Map& map, Q&& key, AsyncOptions&& options, Touch touch = Touch::use)
-      : map_(map), key_(std::forward<Q>(key)), options_(std::move(options)), touch_(touch) {}
+  HoldAwaitable(Map& map, Q&& key, AsyncOptions&& options)
+      : map_(map), key_{std::forward<Q>(key)}, options_(std::move(options)) {}
 
-  [[nodiscard]] HoldAwaiter<Map, Q, Result> operator co_await() && {
-    return {map_, std::forward<Q>(key_), touch_, std::move(options_)};
+  [[nodiscard]] HoldAwaiter<Map, PassedKey<Q>, Result> operator co_await() && {
+    return {map_, std::move(key_), Touch::use, std::move(options_)};
   }
 
  private:
   Map& map_;
-  Q key_;
+  PassedKey<Q> key_;
   AsyncOptions options_;
-  Touch touch_;
 };
 
 }  // namespace lockmap::detail

@@ -15,12 +15,12 @@ namespace lockmap::detail {
 
 class StateWord;
 
-// Small enough to share a key's state word with its flags and its pins; never 0. Ids are not
-// reused: 2^40 of them outlast any process.
+// Small enough to share a key's state word with its flags and its pins; never 0. No two owners have
+// the same at a time (OwnerIds).
 using OwnerId = std::uint64_t;
 
 // Holds a key on nobody's behalf: a task without an Owner, or several of them.
-inline constexpr OwnerId nobody = (OwnerId{1} << 40U) - 1;
+inline constexpr OwnerId nobody = (OwnerId{1} << 35U) - 1;
 
 // How a key is held: by one owner alone, or together with others that only read.
 enum class Mode : std::uint8_t { exclusive, shared };

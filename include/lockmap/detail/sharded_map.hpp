@@ -25,6 +25,7 @@
 #include "lockmap/async_options.hpp"
 #include "lockmap/batch.hpp"
 #include "lockmap/detail/async_hold.hpp"
+#include "lockmap/detail/async_load.hpp"
 #include "lockmap/detail/concepts.hpp"
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/deadline.hpp"
@@ -362,6 +363,23 @@ class ShardedMap {
     return {*this, std::forward<Q>(key), std::move(options)};
   }
 
+  /// `get_or_insert_with` for a coroutine: the result of `co_await` is a copy of the value. If there
+  /// is none, `make()` returns an awaitable of a value (or, in a cache, of an Expiring one), which
+  /// one caller awaits under the key's exclusive hold, while the others wait for its result. Waits
+  /// as `async_shared_entry` does, and where there is no value as `async_entry`; the stop ends
+  /// waiting, not loading. Deadlock: as those, also if `make` asks for the key: without an owner,
+  /// it waits for ever. If `make` or what it returns throws, or the coroutine is destroyed
+  /// meanwhile, nothing is stored, and the next that waits calls its own. Amortised constant time;
+  /// allocates nothing if the value is there and nobody holds the key.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key, std::invocable F>
+  [[nodiscard]] LoadAwaitable<ShardedMap, Q, std::decay_t<F>> async_get_or_insert_with(
+      Q&& key, F&& make, AsyncOptions options = {}) {
+    static_assert(std::copy_constructible<Value>,
+                  "lockmap: get_or_insert_with returns a copy, so Value must be copyable");
+    return {*this, std::forward<Q>(key), std::decay_t<F>(std::forward<F>(make)),
+            std::move(options)};
+  }
+
   // -- Constants as keys -------------------------------------------------------------------------
   //
   // For a literal of another type than the key's, such as 1 where keys are unsigned.
@@ -410,6 +428,12 @@ class ShardedMap {
   [[nodiscard]] HoldAwaitable<ShardedMap, Key, std::optional<TaskEntry>> try_async_entry(
       Constant<Key> key, AsyncOptions options) requires std::is_arithmetic_v<Key> {
     return {*this, std::move(key.key), std::move(options)};
+  }
+  /// For a constant as the key.
+  template <std::invocable F>
+  [[nodiscard]] LoadAwaitable<ShardedMap, Key, std::decay_t<F>> async_get_or_insert_with(
+      Constant<Key> key, F&& make, AsyncOptions options = {}) requires std::is_arithmetic_v<Key> {
+    return async_get_or_insert_with(std::move(key.key), std::forward<F>(make), std::move(options));
   }
   /// For a constant as the key.
   [[nodiscard]] HoldAwaitable<ShardedMap, Key, SharedTaskEntry> async_shared_entry(
@@ -947,8 +971,10 @@ class ShardedMap {
 
  private:
   friend struct TestAccess;
-  template <class Map, class Q, class Result>
+  template <class Map, class AnyKey, class Result, bool may_make>
   friend class HoldAwaiter;
+  template <class Map, class Q, class F>
+  friend class LoadAwaiter;
 
   using MapKeys = KeyTraits<Key, Hash, KeyEqual, Allocator>;
 

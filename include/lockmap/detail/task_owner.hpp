@@ -27,6 +27,7 @@ class alignas(16) TaskOwner {  // a Hold keeps four bits in its address
   TaskOwner& operator=(const TaskOwner&) = delete;
   ~TaskOwner() {
     LOCKMAP_ASSERT(!holds() && "lockmap: an Owner is destroyed while it holds a key");
+    if (registry_ != nullptr) registry_->ids.give_back(id_);
   }
 
   // In maps of another registry than the first one's it is nobody: ids are a registry's own (G1).
@@ -34,7 +35,7 @@ class alignas(16) TaskOwner {  // a Hold keeps four bits in its address
     if (registry_ != &registry) [[unlikely]] {
       if (registry_ != nullptr) return nobody;
       registry_ = &registry;
-      id_ = registry.next_owner.fetch_add(1, std::memory_order_relaxed);
+      id_ = registry.ids.take();
     }
     return id_;
   }
