@@ -14,7 +14,9 @@
 #include "lockmap/detail/concepts.hpp"
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/hold.hpp"
+#include "lockmap/detail/readable_entry.hpp"
 #include "lockmap/expiry.hpp"
+#include "lockmap/owner.hpp"
 
 namespace lockmap {
 
@@ -27,76 +29,34 @@ class Refresh;
 
 template <class Shard>
 class SharedEntry;
-
-/// The exclusive guard of one key of a LockMap or LruLockMap, whether the key has a value or not: a
-/// locked std::optional<Value> with its key. The destructor unlocks; a key that is then without a
-/// value leaves no trace in the map.
-///
-/// Entries come from `entry` and its variants; the name of the type is `Map::Entry`. An entry
-/// belongs to the thread that acquired it, as std::unique_lock<std::mutex> does: that thread must
-/// release it, and no two threads may use one entry at the same time. It must not outlive its map.
-///
-/// No member waits for anything, and none but `unlock`, the destructor and the assignment, which
-/// may take a shard's internal lock for a moment, touches what other threads use. Destructors and
-/// copies of values run while this key, and no internal lock, is held. Every member takes constant
-/// time, unless it releases a key and that wakes a waiter or evicts. After a move from the entry,
-/// or `unlock`, only destruction and assignment are allowed.
 template <class Shard>
-class [[nodiscard]] Entry {
+class TaskEntry;
+template <class Shard>
+class SharedTaskEntry;
+
+namespace detail {
+
+// An exclusive guard's other half.
+template <class Shard, class Holder>
+class WritableEntry : public ReadableEntry<Shard, Holder, Mode::exclusive> {
+  using Base = ReadableEntry<Shard, Holder, Mode::exclusive>;
+
  public:
-  using key_type = typename Shard::key_type;        ///< of the key
-  using mapped_type = typename Shard::mapped_type;  ///< of the value
+  using typename Base::mapped_type;
 
-  Entry(const Entry&) = delete;
-  Entry& operator=(const Entry&) = delete;
-
-  /// Takes over the key that the other entry holds.
-  Entry(Entry&& other) noexcept
-      : shard_(other.shard_),
-        hold_(std::exchange(other.hold_, {})),
-        has_value_(other.has_value_),
-        eviction_(other.eviction_) {}
-
-  /// Releases the key that this entry holds, then takes over the other's.
-  Entry& operator=(Entry&& other) noexcept {
-    if (this != &other) {
-      unlock();
-      shard_ = other.shard_;
-      hold_ = std::exchange(other.hold_, {});
-      has_value_ = other.has_value_;
-      eviction_ = other.eviction_;
-    }
-    return *this;
-  }
-
-  /// Releases the key.
-  LOCKMAP_ALWAYS_INLINE ~Entry() { unlock(); }
-
-  /// The key, as the map stores it.
-  [[nodiscard]] const key_type& key() const noexcept LOCKMAP_LIFETIMEBOUND { return node().key; }
-
-  /// Whether the key has a value.
-  [[nodiscard]] bool has_value() const noexcept {
-    LOCKMAP_ASSERT(hold_);
-    return has_value_;
-  }
+  using Base::get;
+  using Base::has_value;
+  using Base::value;
+  using Base::operator*;
+  using Base::operator->;
 
   /// The value; null if there is none.
   [[nodiscard]] mapped_type* get() noexcept LOCKMAP_LIFETIMEBOUND {
     return has_value() ? std::addressof(hold_.node()->value) : nullptr;
   }
-  /// The same.
-  [[nodiscard]] const mapped_type* get() const noexcept LOCKMAP_LIFETIMEBOUND {
-    return has_value() ? std::addressof(hold_.node()->value) : nullptr;
-  }
 
   /// The value. Throws std::bad_optional_access if there is none.
   [[nodiscard]] mapped_type& value() LOCKMAP_LIFETIMEBOUND {
-    if (!has_value()) throw std::bad_optional_access();
-    return hold_.node()->value;
-  }
-  /// The same.
-  [[nodiscard]] const mapped_type& value() const LOCKMAP_LIFETIMEBOUND {
     if (!has_value()) throw std::bad_optional_access();
     return hold_.node()->value;
   }
@@ -107,25 +67,8 @@ class [[nodiscard]] Entry {
     return hold_.node()->value;
   }
   /// The same.
-  [[nodiscard]] const mapped_type& operator*() const noexcept LOCKMAP_LIFETIMEBOUND {
-    LOCKMAP_ASSERT(has_value());
-    return hold_.node()->value;
-  }
-  /// The same.
   [[nodiscard]] mapped_type* operator->() noexcept LOCKMAP_LIFETIMEBOUND {
     return std::addressof(**this);
-  }
-  /// The same.
-  [[nodiscard]] const mapped_type* operator->() const noexcept LOCKMAP_LIFETIMEBOUND {
-    return std::addressof(**this);
-  }
-
-  /// A copy of the value, or `fallback` if there is none. Throws what the copy or the conversion
-  /// throws.
-  template <class U = mapped_type>
-  [[nodiscard]] mapped_type value_or(U&& fallback) const {
-    return has_value() ? mapped_type(std::as_const(hold_.node()->value))
-                       : static_cast<mapped_type>(std::forward<U>(fallback));
   }
 
   /// Stores a value and returns the previous one. Throws what the value's move throws; then the
@@ -210,41 +153,16 @@ class [[nodiscard]] Entry {
     return has_value() ? shard_->expires_at(*hold_.node()) : std::nullopt;
   }
 
-  /// Goes on to hold the key, shared instead of exclusively: nobody comes in between, and readers
-  /// that wait get in. Never waits. Afterwards as after `unlock`.
-  [[nodiscard]] SharedEntry<Shard> downgrade() && noexcept {
-    LOCKMAP_ASSERT(hold_);
-    return {*shard_, detail::downgrade(*shard_, std::exchange(hold_, {}), has_value_)};
-  }
+ protected:
+  using Base::Base;
+  using Base::cached;
+  using Base::has_value_;
+  using Base::hold_;
+  using Base::shard_;
 
-  /// Releases the key before the entry dies.
-  LOCKMAP_ALWAYS_INLINE void unlock() noexcept {
-    if (hold_) {
-      detail::release(*shard_, std::exchange(hold_, {}), has_value_, eviction_);
-    }
-  }
-
- private:
-  template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Policy>
-  friend class detail::ShardedMap;
-  template <class S, class T>
-  friend class detail::Refresh;
-  template <class Guard, class KeyTraits>
-  friend class Batch;
-  friend class SharedEntry<Shard>;
-
-  using Node = typename Shard::Node;
-  static constexpr detail::Mode mode = detail::Mode::exclusive;
-  static constexpr bool cached = Shard::policy_type::enabled;
-
-  // For a key that the calling thread has locked.
-  Entry(Shard& shard, const detail::Hold<Node>& hold) noexcept
-      : shard_(&shard), hold_(hold), has_value_(cached ? hold.has_value() : hold.had_value()) {}
-
-  [[nodiscard]] Node& node() const noexcept {
-    LOCKMAP_ASSERT(hold_);
-    return *hold_.node();
-  }
+  WritableEntry(WritableEntry&& other) noexcept = default;
+  WritableEntry& operator=(WritableEntry&& other) noexcept = default;
+  LOCKMAP_ALWAYS_INLINE ~WritableEntry() = default;
 
   using Expiry = std::optional<ExpiresIn>;
 
@@ -354,11 +272,107 @@ class [[nodiscard]] Entry {
     note_removed();
     hold_.node()->destroy_value();
   }
+};
 
-  Shard* shard_;
-  detail::Hold<Node> hold_;  // without a node after a move and after `unlock`
-  bool has_value_;  // the truth while the key is locked; the release writes it to the state word
-  detail::Eviction eviction_ = detail::Eviction::any;
+}  // namespace detail
+
+/// The exclusive guard of one key of a LockMap or LruLockMap, whether the key has a value or not: a
+/// locked std::optional<Value> with its key. The destructor unlocks; a key that is then without a
+/// value leaves no trace in the map.
+///
+/// Entries come from `entry` and its variants; the name of the type is `Map::Entry`. An entry
+/// belongs to the thread that acquired it, as std::unique_lock<std::mutex> does: that thread must
+/// release it, and no two threads may use one entry at the same time. It must not outlive its map.
+///
+/// No member waits for anything, and none but `unlock`, the destructor and the assignment, which
+/// may take a shard's internal lock for a moment, touches what other threads use. Destructors and
+/// copies of values run while this key, and no internal lock, is held. Every member takes constant
+/// time, unless it releases a key and that wakes a waiter or evicts. After a move from the entry,
+/// or `unlock`, only destruction and assignment are allowed.
+template <class Shard>
+class [[nodiscard]] Entry : private detail::WritableEntry<Shard, detail::Owner> {
+  using Base = detail::WritableEntry<Shard, detail::Owner>;
+
+ public:
+  using typename Base::key_type;     ///< of the key
+  using typename Base::mapped_type;  ///< of the value
+
+  /// Takes over the key that the other entry holds.
+  Entry(Entry&& other) noexcept = default;
+  /// Releases the key that this entry holds, then takes over the other's.
+  Entry& operator=(Entry&& other) noexcept = default;
+  /// Releases the key.
+  LOCKMAP_ALWAYS_INLINE ~Entry() = default;
+
+  // Reading
+  using Base::get;
+  using Base::has_value;
+  using Base::key;
+  using Base::value;
+  using Base::value_or;
+  using Base::operator*;
+  using Base::operator->;
+
+  // Writing
+  using Base::emplace;
+  using Base::insert;
+  using Base::or_insert;
+  using Base::or_insert_with;
+  using Base::remove;
+  using Base::swap;
+
+  // Of a cache only
+  using Base::expire_in;
+  using Base::expires_at;
+
+  // Releasing
+  using Base::unlock;
+
+  /// Goes on to hold the key, shared instead of exclusively: nobody comes in between, and readers
+  /// that wait get in. Never waits. Afterwards as after `unlock`.
+  [[nodiscard]] SharedEntry<Shard> downgrade() && noexcept {
+    LOCKMAP_ASSERT(hold_);
+    return {*shard_, detail::downgrade(*shard_, std::exchange(hold_, {}), has_value_)};
+  }
+
+  /// The same hold, no longer this thread's: the guard may be moved to, used and released on any
+  /// thread. It is nobody's: waits for it are part of no deadlock that is found. Never waits.
+  /// Afterwards as after `unlock`.
+  [[nodiscard]] TaskEntry<Shard> detach() && noexcept { return detach_to(nullptr); }
+  /// The same hold as one of a task's, which must not be waiting for a key.
+  [[nodiscard]] TaskEntry<Shard> detach(lockmap::Owner& owner) && noexcept {
+    return detach_to(detail::OwnerAccess::task(&owner));
+  }
+
+ private:
+  template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Policy>
+  friend class detail::ShardedMap;
+  template <class S, class T>
+  friend class detail::Refresh;
+  template <class Guard, class KeyTraits>
+  friend class Batch;
+  friend class SharedEntry<Shard>;
+
+  using Base::construct;
+  using Base::eviction_;
+  using Base::has_value_;
+  using Base::hold_;
+  using Base::mode;
+  using Base::node;
+  using Base::reset;
+  using Base::shard_;
+  using Base::store;
+  using typename Base::Hold;
+  using typename Base::Node;
+
+  // For a key that the calling thread has locked.
+  Entry(Shard& shard, const Hold& hold) noexcept : Base(shard, hold) {}
+
+  [[nodiscard]] TaskEntry<Shard> detach_to(detail::TaskOwner* owner) noexcept {
+    LOCKMAP_ASSERT(hold_);
+    return {*shard_, detail::detach(*shard_, std::exchange(hold_, {}), mode, owner), has_value_,
+            eviction_};
+  }
 };
 
 /// The shared guard of one key of a LockMap or LruLockMap, whether the key has a value or not: any
@@ -375,68 +389,32 @@ class [[nodiscard]] Entry {
 /// wakes a waiter or evicts. After a move from the entry, or `unlock`, only destruction and
 /// assignment are allowed.
 template <class Shard>
-class [[nodiscard]] SharedEntry {
- public:
-  using key_type = typename Shard::key_type;        ///< of the key
-  using mapped_type = typename Shard::mapped_type;  ///< of the value
+class [[nodiscard]] SharedEntry
+    : private detail::ReadableEntry<Shard, detail::Owner, detail::Mode::shared> {
+  using Base = detail::ReadableEntry<Shard, detail::Owner, detail::Mode::shared>;
 
-  SharedEntry(const SharedEntry&) = delete;
-  SharedEntry& operator=(const SharedEntry&) = delete;
+ public:
+  using typename Base::key_type;     ///< of the key
+  using typename Base::mapped_type;  ///< of the value
 
   /// Takes over the key that the other entry holds.
-  SharedEntry(SharedEntry&& other) noexcept
-      : shard_(other.shard_), hold_(std::exchange(other.hold_, {})) {}
-
+  SharedEntry(SharedEntry&& other) noexcept = default;
   /// Releases the key that this entry holds, then takes over the other's.
-  SharedEntry& operator=(SharedEntry&& other) noexcept {
-    if (this != &other) {
-      unlock();
-      shard_ = other.shard_;
-      hold_ = std::exchange(other.hold_, {});
-    }
-    return *this;
-  }
-
+  SharedEntry& operator=(SharedEntry&& other) noexcept = default;
   /// Releases the key.
-  LOCKMAP_ALWAYS_INLINE ~SharedEntry() { unlock(); }
+  ~SharedEntry() = default;
 
-  /// The key, as the map stores it.
-  [[nodiscard]] const key_type& key() const noexcept LOCKMAP_LIFETIMEBOUND { return node().key; }
+  // Reading
+  using Base::get;
+  using Base::has_value;
+  using Base::key;
+  using Base::value;
+  using Base::value_or;
+  using Base::operator*;
+  using Base::operator->;
 
-  /// Whether the key has a value.
-  [[nodiscard]] bool has_value() const noexcept {
-    LOCKMAP_ASSERT(hold_);
-    return Shard::policy_type::enabled ? hold_.has_value() : hold_.had_value();
-  }
-
-  /// The value; null if there is none.
-  [[nodiscard]] const mapped_type* get() const noexcept LOCKMAP_LIFETIMEBOUND {
-    return has_value() ? std::addressof(node().value) : nullptr;
-  }
-
-  /// The value. Throws std::bad_optional_access if there is none.
-  [[nodiscard]] const mapped_type& value() const LOCKMAP_LIFETIMEBOUND {
-    if (!has_value()) throw std::bad_optional_access();
-    return node().value;
-  }
-
-  /// The value. Precondition: there is one.
-  [[nodiscard]] const mapped_type& operator*() const noexcept LOCKMAP_LIFETIMEBOUND {
-    LOCKMAP_ASSERT(has_value());
-    return node().value;
-  }
-  /// The same.
-  [[nodiscard]] const mapped_type* operator->() const noexcept LOCKMAP_LIFETIMEBOUND {
-    return std::addressof(**this);
-  }
-
-  /// A copy of the value, or `fallback` if there is none. Throws what the copy or the conversion
-  /// throws.
-  template <class U = mapped_type>
-  [[nodiscard]] mapped_type value_or(U&& fallback) const {
-    return has_value() ? mapped_type(node().value)
-                       : static_cast<mapped_type>(std::forward<U>(fallback));
-  }
+  // Releasing
+  using Base::unlock;
 
   /// The exclusive guard instead of this one, if the key has no other hold: neither of another
   /// owner nor another one of this owner (a guard, a running `read`); nobody comes in between. Else
@@ -450,9 +428,11 @@ class [[nodiscard]] SharedEntry {
     return entry;
   }
 
-  /// Releases the key before the entry dies.
-  LOCKMAP_ALWAYS_INLINE void unlock() noexcept {
-    if (hold_) detail::release_shared(*shard_, std::exchange(hold_, {}));
+  /// The same hold, no longer this thread's, as `Entry::detach`.
+  [[nodiscard]] SharedTaskEntry<Shard> detach() && noexcept { return detach_to(nullptr); }
+  /// The same hold as one of a task's, which must not be waiting for a key.
+  [[nodiscard]] SharedTaskEntry<Shard> detach(lockmap::Owner& owner) && noexcept {
+    return detach_to(detail::OwnerAccess::task(&owner));
   }
 
  private:
@@ -464,20 +444,20 @@ class [[nodiscard]] SharedEntry {
   friend class Batch;
   friend class Entry<Shard>;
 
-  using Node = typename Shard::Node;
-  static constexpr detail::Mode mode = detail::Mode::shared;
+  using Base::hold_;
+  using Base::mode;
+  using Base::node;
+  using Base::shard_;
+  using typename Base::Hold;
+  using typename Base::Node;
 
   // For a key that the calling thread has locked.
-  SharedEntry(Shard& shard, const detail::Hold<Node>& hold) noexcept
-      : shard_(&shard), hold_(hold) {}
+  SharedEntry(Shard& shard, const Hold& hold) noexcept : Base(shard, hold) {}
 
-  [[nodiscard]] const Node& node() const noexcept {
+  [[nodiscard]] SharedTaskEntry<Shard> detach_to(detail::TaskOwner* owner) noexcept {
     LOCKMAP_ASSERT(hold_);
-    return *hold_.node();
+    return {*shard_, detail::detach(*shard_, std::exchange(hold_, {}), mode, owner)};
   }
-
-  Shard* shard_;
-  detail::Hold<Node> hold_;  // without a node after a move and after `unlock`
 };
 
 }  // namespace lockmap

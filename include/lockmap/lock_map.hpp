@@ -66,6 +66,8 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   using typename Base::Entry;
   using typename Base::SharedBatch;
   using typename Base::SharedEntry;
+  using typename Base::SharedTaskEntry;
+  using typename Base::TaskEntry;
 
   /// An empty map with the default options. Throws as the other constructor does.
   LockMap() : LockMap(Options{}) {}
@@ -98,6 +100,12 @@ class LockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Allocator
   using Base::try_shared_entry;
   using Base::try_shared_entry_for;
   using Base::try_shared_entry_until;
+
+  // One key, for a coroutine
+  using Base::async_entry;
+  using Base::async_get_or_insert_with;
+  using Base::async_shared_entry;
+  using Base::try_async_entry;
 
   // Several keys
   using Base::batch_lock;

@@ -69,6 +69,8 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   using typename Base::Entry;
   using typename Base::SharedBatch;
   using typename Base::SharedEntry;
+  using typename Base::SharedTaskEntry;
+  using typename Base::TaskEntry;
 
   /// Called, as `listener(const Key&, Value&, EvictionCause)` or without the cause, for each value
   /// that goes because of a bound or its time, after it has left the cache and its key was released,
@@ -153,6 +155,12 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   using Base::try_shared_entry;
   using Base::try_shared_entry_for;
   using Base::try_shared_entry_until;
+
+  // One key, for a coroutine
+  using Base::async_entry;
+  using Base::async_get_or_insert_with;
+  using Base::async_shared_entry;
+  using Base::try_async_entry;
 
   // Several keys
   using Base::batch_lock;

@@ -33,7 +33,7 @@ using std::chrono::steady_clock;
 constexpr std::string_view self_message = "calling thread itself";
 
 std::string cycle_message(int threads) {
-  return std::to_string(threads) + " threads";
+  return std::to_string(threads) + " owners";
 }
 
 bool is_deadlock(const std::system_error& error) {

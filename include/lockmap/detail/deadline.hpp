@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <ratio>
 
+#include "lockmap/detail/stop_token.hpp"
+
 namespace lockmap::detail {
 
 // Not at all.
@@ -52,6 +54,16 @@ struct Deadline {
   [[nodiscard]] Hours distance() const noexcept {
     return Hours(time.time_since_epoch()) - Hours(Clock::now().time_since_epoch());
   }
+};
+
+// Until a stop is requested. The callback that ends a sleep then is the sleeper's.
+struct UntilStop {
+  [[nodiscard]] bool expired() const noexcept { return token.stop_requested(); }
+  [[nodiscard]] static constexpr std::chrono::nanoseconds nap() noexcept {
+    return NoDeadline::nap();
+  }
+
+  const StopToken& token;
 };
 
 }  // namespace lockmap::detail

@@ -19,46 +19,60 @@
 #include "lockmap/detail/key_lock.hpp"
 #include "lockmap/detail/owner.hpp"
 #include "lockmap/detail/registry.hpp"
+#include "lockmap/detail/task_owner.hpp"
 #include "lockmap/detail/wait_graph.hpp"
 
 namespace lockmap::detail {
 
-[[noreturn]] LOCKMAP_NOINLINE inline void throw_deadlock(const std::string& key,
-                                                         const std::string& why) {
-  throw std::system_error(
-      std::make_error_code(std::errc::resource_deadlock_would_occur),
-      absl::StrCat("lockmap: waiting for key ", key, " would never end: ", why));
+[[nodiscard]] LOCKMAP_NOINLINE inline std::system_error deadlock_error(const std::string& key,
+                                                                       const std::string& why) {
+  return {std::make_error_code(std::errc::resource_deadlock_would_occur),
+          absl::StrCat("lockmap: waiting for key ", key, " would never end: ", why)};
 }
 
 [[noreturn]] LOCKMAP_NOINLINE inline void throw_held_by_this_thread(const std::string& key) {
-  throw_deadlock(key, "it is held by the calling thread itself");
+  throw deadlock_error(key, "it is held by the calling thread itself");
 }
 
-[[noreturn]] LOCKMAP_NOINLINE inline void throw_cycle(const std::string& key,
-                                                      const WaitGraph::Cycle& cycle) {
-  std::string why = absl::StrCat("a cycle of ", cycle.size(), " threads was found (owners");
-  for (const OwnerId owner : cycle) absl::StrAppend(&why, " ", owner);
+[[noreturn]] LOCKMAP_NOINLINE inline void throw_held_by_this_task(const std::string& key) {
+  throw deadlock_error(key, "it is held by the owner that asks for it");
+}
+
+[[nodiscard]] LOCKMAP_NOINLINE inline std::system_error cycle_error(const std::string& key,
+                                                                    const WaitGraph::Cycle& cycle) {
+  std::string why = absl::StrCat("a cycle of ", cycle.size(), " owners was found (");
+  for (const OwnerId owner : cycle) absl::StrAppend(&why, why.back() == '(' ? "" : " ", owner);
   absl::StrAppend(&why, "), each waiting for a key that the next one holds");
-  throw_deadlock(key, why);
+  return deadlock_error(key, why);
 }
 
-// A key locked by an owner, in one mode or the other. Two words: it is returned in registers.
-template <class Node>
+// A key locked by an owner, in one mode or the other: by a thread or, if `Holder` says so, by a task
+// or, null, by nobody. Two words: it is returned in registers.
+template <class Node, class Holder = Owner>
 class Hold {
  public:
   Hold() noexcept = default;
-  Hold(Node& node, Owner& owner, bool had_value) noexcept
+  Hold(Node& node, Holder& owner, bool had_value) noexcept
       : node_(&node),
         owner_(reinterpret_cast<std::uintptr_t>(&owner) | (had_value ? had_value_bit : 0U)) {}
+  Hold(Node& node, Holder* owner, bool had_value) noexcept
+      : node_(&node),
+        owner_(reinterpret_cast<std::uintptr_t>(owner) | (had_value ? had_value_bit : 0U)) {}
+
+  // The same hold, now another owner's.
+  template <class Other>
+  Hold(const Hold<Node, Other>& hold, Holder* owner) noexcept
+      : node_(hold.node_), owner_((hold.owner_ & bits) | reinterpret_cast<std::uintptr_t>(owner)) {}
 
   // Null if the key was not locked.
   [[nodiscard]] Node* node() const noexcept { return node_; }
   [[nodiscard]] explicit operator bool() const noexcept { return node_ != nullptr; }
 
   // Of the map's registry, whichever thread and module run.
-  [[nodiscard]] bool belongs_to(const Owner& owner) const noexcept {
+  [[nodiscard]] bool belongs_to(const Holder& owner) const noexcept {
     return (owner_ & ~bits) == reinterpret_cast<std::uintptr_t>(&owner);
   }
+  [[nodiscard]] Holder* owner() const noexcept { return reinterpret_cast<Holder*>(owner_ & ~bits); }
 
   // As the state word says until the release.
   [[nodiscard]] bool had_value() const noexcept { return (owner_ & had_value_bit) != 0; }
@@ -84,7 +98,10 @@ class Hold {
   static constexpr std::uintptr_t in_ledger_bit = 4;
   static constexpr std::uintptr_t weighed_bit = 8;
   static constexpr std::uintptr_t bits = 15;
-  static_assert(alignof(Owner) > bits);
+  static_assert(alignof(Holder) > bits);
+
+  template <class N, class H>
+  friend class Hold;
 
   void set(std::uintptr_t bit, bool value) noexcept {
     owner_ = value ? owner_ | bit : owner_ & ~bit;
@@ -94,11 +111,15 @@ class Hold {
   std::uintptr_t owner_ = 0;  // its address, and the bits
 };
 
+template <class Node>
+using TaskHold = Hold<Node, TaskOwner>;
+
 // A hold of an owner that has just got it, in a section. `has_value`: as the state word says.
-template <class Section, class Node>
-[[nodiscard]] LOCKMAP_ALWAYS_INLINE Hold<Node> make_hold(Section& section, Node& node, Owner& owner,
-                                                         Mode mode, bool has_value) noexcept {
-  Hold<Node> hold(node, owner, has_value);
+template <class Section, class Node, class Holder>
+[[nodiscard]] LOCKMAP_ALWAYS_INLINE Hold<Node, Holder> make_hold(Section& section, Node& node,
+                                                                 Holder* owner, Mode mode,
+                                                                 bool has_value) noexcept {
+  Hold<Node, Holder> hold(node, owner, has_value);
   if (section.keeps_ledger()) [[unlikely]] {
     hold.set_in_ledger();
     hold.set_expired_value(section.on_hold(node, has_value, mode));
@@ -136,7 +157,7 @@ template <Mode mode, class Section, class Found>
   const bool has_value = !found.made;  // I4
   section.shard().lock_of(node).lock_unpinned(section, owner.id, mode, has_value);
   detail::add_hold(owner, node.state, mode);
-  const auto hold = detail::make_hold(section, node, owner, mode, has_value);
+  const auto hold = detail::make_hold(section, node, &owner, mode, has_value);
   section.touch(node, touch, hold.has_value());
   return hold;
 }
@@ -157,7 +178,7 @@ template <class Section, class Node>
                                    bool may_wait) {
   KeyLock lock = section.shard().lock_of(node);
   if (lock.pin_and_try_lock(section, owner.id, mode)) return true;
-  const bool shares = owner.shared.contains(node.state);
+  const bool shares = owner.shares(node.state);
   if (shares && mode == Mode::shared) {
     lock.lock_again();
     return true;
@@ -181,7 +202,7 @@ template <class Section, class Node, class D>
   const auto has_value = [&node] { return node.state.load(std::memory_order_relaxed).has_value(); };
   const auto held_in = [&](auto& in_section) {
     detail::add_hold(owner, node.state, mode);
-    const Hold<Node> hold = detail::make_hold(in_section, node, owner, mode, has_value());
+    const Hold<Node> hold = detail::make_hold(in_section, node, &owner, mode, has_value());
     in_section.touch_pinned(node, touch, hold.has_value());
     return hold;
   };
@@ -210,7 +231,7 @@ template <class Section, class Node, class D>
         (wait == KeyLock::Wait::deadlock || !lock.try_lock_pinned(owner.id, mode))) {
       again.finish(node, lock.unpin(again), nullptr);
       again.leave();
-      if (wait == KeyLock::Wait::deadlock) detail::throw_cycle(key, cycle);
+      if (wait == KeyLock::Wait::deadlock) throw detail::cycle_error(key, cycle);
       return {};
     }
     return held_in(again);
@@ -225,9 +246,9 @@ template <class Shard, class Node>
 }
 
 // Releases a key of a cache that keeps times and weights.
-template <class Shard, class Node>
-LOCKMAP_NOINLINE void release_in_ledger(Shard& shard, const Hold<Node>& hold, bool has_value,
-                                        Eviction eviction) noexcept {
+template <class Shard, class Node, class Holder>
+LOCKMAP_NOINLINE void release_in_ledger(Shard& shard, const Hold<Node, Holder>& hold,
+                                        bool has_value, Eviction eviction) noexcept {
   if constexpr (Shard::policy_type::enabled) {
     Node& node = *hold.node();
     const bool weigh = has_value && !hold.is_weighed();
@@ -271,21 +292,37 @@ LOCKMAP_NOINLINE void count_release(const Shard& shard, const Hold<Node>& hold,
   if (hold.belongs_to(mine)) detail::remove_hold(mine, hold.node()->state, mode);
 }
 
-// Releases a key. `has_value` says whether the holder leaves a value there.
-template <class Shard, class Node>
-LOCKMAP_ALWAYS_INLINE void release(Shard& shard, Hold<Node> hold, bool has_value,
-                                   Eviction eviction) noexcept {
-  Node& node = *hold.node();
+// Takes a hold that is to go off what its owner knows, and returns who that is in the state word; 0
+// if that is not known.
+template <Mode mode, class Shard, class Node>
+LOCKMAP_ALWAYS_INLINE OwnerId forget_hold(const Shard& shard, const Hold<Node>& hold) noexcept {
   Owner& mine = ThisModule::owner();
   if (hold.belongs_to(mine)) [[likely]] {
-    --mine.held;
-    if (has_value && eviction != Eviction::others_now &&
-        !(Shard::policy_type::enabled && hold.in_ledger()) &&
-        shard.lock_of(node).try_release_unwanted(mine.id, hold.had_value())) [[likely]] {
-      return;
-    }
-  } else {
-    detail::count_release(shard, hold, Mode::exclusive);
+    detail::remove_hold(mine, hold.node()->state, mode);
+    return mine.id;
+  }
+  detail::count_release(shard, hold, mode);
+  return 0;
+}
+template <Mode mode, class Shard, class Node>
+OwnerId forget_hold(const Shard& shard, const TaskHold<Node>& hold) noexcept {
+  TaskOwner* const owner = hold.owner();
+  if (owner == nullptr) return nobody;
+  const OwnerId id = owner->id_in(shard.registry());
+  owner->remove(hold.node()->state, mode);
+  return id;
+}
+
+// Releases a key. `has_value` says whether the holder leaves a value there.
+template <class Shard, class Node, class Holder>
+LOCKMAP_ALWAYS_INLINE void release(Shard& shard, Hold<Node, Holder> hold, bool has_value,
+                                   Eviction eviction) noexcept {
+  Node& node = *hold.node();
+  const OwnerId id = detail::forget_hold<Mode::exclusive>(shard, hold);
+  if (id != 0 && has_value && eviction != Eviction::others_now &&
+      !(Shard::policy_type::enabled && hold.in_ledger()) &&
+      shard.lock_of(node).try_release_unwanted(id, hold.had_value())) [[likely]] {
+    return;
   }
   if constexpr (Shard::policy_type::enabled) {
     if (hold.in_ledger()) [[unlikely]] {
@@ -303,21 +340,16 @@ LOCKMAP_NOINLINE void release_shared_slow(Shard& shard, Node& node) noexcept {
 }
 
 // Releases a key that is held shared.
-template <class Shard, class Node>
-LOCKMAP_ALWAYS_INLINE void release_shared(Shard& shard, Hold<Node> hold) noexcept {
-  Owner& mine = ThisModule::owner();
-  if (hold.belongs_to(mine)) [[likely]] {
-    detail::remove_hold(mine, hold.node()->state, Mode::shared);
-  } else {
-    detail::count_release(shard, hold, Mode::shared);
-  }
+template <class Shard, class Node, class Holder>
+LOCKMAP_ALWAYS_INLINE void release_shared(Shard& shard, Hold<Node, Holder> hold) noexcept {
+  (void)detail::forget_hold<Mode::shared>(shard, hold);
   if (!shard.lock_of(*hold.node()).try_release_shared()) [[unlikely]] {
     detail::release_shared_slow(shard, *hold.node());
   }
 }
 
-template <class Shard, class Node>
-LOCKMAP_NOINLINE void downgrade_in_ledger(Shard& shard, const Hold<Node>& shared) noexcept {
+template <class Shard, class Node, class Holder>
+LOCKMAP_NOINLINE void downgrade_in_ledger(Shard& shard, const Hold<Node, Holder>& shared) noexcept {
   if constexpr (Shard::policy_type::enabled) {
     Node& node = *shared.node();
     const bool weigh = shared.has_value();
@@ -330,16 +362,27 @@ LOCKMAP_NOINLINE void downgrade_in_ledger(Shard& shard, const Hold<Node>& shared
   }
 }
 
-// Makes an exclusive hold a shared one. `has_value` says whether the holder leaves a value there.
+// For a hold that becomes a shared one.
 template <class Shard, class Node>
-[[nodiscard]] Hold<Node> downgrade(Shard& shard, const Hold<Node>& hold, bool has_value) noexcept {
-  Node& node = *hold.node();
+void record_as_shared(const Shard& shard, const Hold<Node>& hold) noexcept {
   Owner& mine = shard.this_owner();
   LOCKMAP_ASSERT(hold.belongs_to(mine) &&
                  "lockmap: an Entry is downgraded by the thread that acquired it");
-  mine.shared.add(node.state);
+  mine.shared.add(hold.node()->state);
+}
+template <class Shard, class Node>
+void record_as_shared(const Shard& /*shard*/, const TaskHold<Node>& hold) noexcept {
+  if (hold.owner() != nullptr) hold.owner()->add_shared(hold.node()->state);
+}
+
+// Makes an exclusive hold a shared one. `has_value` says whether the holder leaves a value there.
+template <class Shard, class Node, class Holder>
+[[nodiscard]] Hold<Node, Holder> downgrade(Shard& shard, const Hold<Node, Holder>& hold,
+                                           bool has_value) noexcept {
+  Node& node = *hold.node();
+  detail::record_as_shared(shard, hold);
   KeyLock lock = shard.lock_of(node);
-  Hold<Node> shared(node, mine, has_value || hold.has_expired_value());
+  Hold<Node, Holder> shared(node, hold.owner(), has_value || hold.has_expired_value());
   if (hold.in_ledger()) [[unlikely]] {
     shared.set_in_ledger();
     shared.set_expired_value(hold.has_expired_value());
@@ -351,6 +394,15 @@ template <class Shard, class Node>
   return shared;
 }
 
+template <class Shard, class AnyHold>
+void note_upgrade(Shard& shard, const AnyHold& hold) noexcept {
+  if constexpr (Shard::policy_type::enabled) {
+    if (!hold.in_ledger()) return;
+    typename Shard::Section section(shard);
+    section.policy().on_exclusive_hold(*hold.node());
+  }
+}
+
 // Makes a shared hold an exclusive one, if the key has no other hold; else it stays shared.
 template <class Shard, class Node>
 [[nodiscard]] bool try_upgrade(Shard& shard, const Hold<Node>& hold) noexcept {
@@ -359,13 +411,119 @@ template <class Shard, class Node>
                  "lockmap: a SharedEntry is upgraded by the thread that acquired it");
   if (!shard.lock_of(*hold.node()).try_upgrade(mine.id)) return false;
   mine.shared.remove(hold.node()->state);
-  if constexpr (Shard::policy_type::enabled) {
-    if (hold.in_ledger()) {
-      typename Shard::Section section(shard);
-      section.policy().on_exclusive_hold(*hold.node());
-    }
-  }
+  detail::note_upgrade(shard, hold);
   return true;
+}
+template <class Shard, class Node>
+[[nodiscard]] bool try_upgrade(Shard& shard, const TaskHold<Node>& hold) noexcept {
+  TaskOwner* const owner = hold.owner();
+  const OwnerId id = owner != nullptr ? owner->id_in(shard.registry()) : nobody;
+  if (!shard.lock_of(*hold.node()).try_upgrade(id)) return false;
+  if (owner != nullptr) owner->remove_shared(hold.node()->state);
+  detail::note_upgrade(shard, hold);
+  return true;
+}
+
+// Makes a hold of the calling thread that of a task, or of nobody (null).
+template <class Shard, class Node>
+[[nodiscard]] TaskHold<Node> detach(Shard& shard, const Hold<Node>& hold, Mode mode,
+                                    TaskOwner* to) noexcept {
+  Node& node = *hold.node();
+  detail::count_release(shard, hold, mode);
+  const OwnerId id = to != nullptr ? to->id_in(shard.registry()) : nobody;
+  if (to != nullptr) to->add(node.state, mode);
+  if (mode == Mode::exclusive) shard.lock_of(node).reassign(id);
+  return {hold, to};
+}
+
+// -- Acquiring for a task ------------------------------------------------------------------------
+
+// On whose behalf a key is acquired: a task's, or nobody's (null).
+struct Task {
+  TaskOwner* owner = nullptr;
+  OwnerId id = nobody;  // in the map's registry
+
+  Task(TaskOwner* task, Registry& registry) noexcept
+      : owner(task), id(task != nullptr ? task->id_in(registry) : nobody) {}
+
+  [[nodiscard]] bool shares(const StateWord& word) const noexcept {
+    return owner != nullptr && owner->shares(word);
+  }
+  // Whether it holds a key, so that waiting may close a cycle (I8).
+  [[nodiscard]] bool holds() const noexcept {
+    return owner != nullptr && id != nobody && owner->holds();
+  }
+};
+
+// Each as its namesake for a thread.
+
+inline void add_hold(const Task& task, const StateWord& word, Mode mode) noexcept {
+  if (task.owner != nullptr) task.owner->add(word, mode);
+}
+
+template <Mode mode, class Section, class Found>
+[[nodiscard]] LOCKMAP_ALWAYS_INLINE auto try_hold(Section& section, const Found& found, Touch touch,
+                                                  const Task& task) noexcept
+    -> TaskHold<std::remove_pointer_t<decltype(found.node)>> {
+  auto& node = *found.node;
+  if (!Section::may_read(node)) [[unlikely]] {
+    return {};
+  }
+  (void)section.owner_for_hold(found.made);  // it is threads that take turns
+  const bool has_value = !found.made;        // I4
+  section.shard().lock_of(node).lock_unpinned(section, task.id, mode, has_value);
+  detail::add_hold(task, node.state, mode);
+  const auto hold = detail::make_hold(section, node, task.owner, mode, has_value);
+  section.touch(node, touch, hold.has_value());
+  return hold;
+}
+
+template <Mode mode, class Section, class Node>
+[[nodiscard]] TaskHold<Node> try_hold_announced(Section& section, Node& node,
+                                                const Task& task) noexcept {
+  if (!section.shard().lock_of(node).try_lock_unpinned(section, task.id, mode)) return {};
+  detail::add_hold(task, node.state, mode);
+  return {node, task.owner, true};
+}
+
+// A task may lose its shared hold meanwhile (T2).
+template <class Section, class Node>
+[[nodiscard]] bool try_hold_pinned(Section& section, Node& node, const Task& task, Mode mode,
+                                   bool may_wait) {
+  KeyLock lock = section.shard().lock_of(node);
+  if (lock.pin_and_try_lock(section, task.id, mode)) return true;
+  const bool shares = task.shares(node.state);
+  if (shares && mode == Mode::shared && lock.try_lock_again()) return true;
+  const State state = node.state.load(std::memory_order_relaxed);
+  const bool has_it =
+      (shares && mode == Mode::exclusive) || (task.id != nobody && state.locked_by(task.id));
+  if (may_wait && has_it) {
+    section.leave();
+    detail::throw_held_by_this_task(detail::describe(node.key));
+  }
+  return false;
+}
+
+// A hold that was just got, in a section.
+template <class Section, class Node>
+[[nodiscard]] TaskHold<Node> note_hold(Section& section, Node& node, const Task& task, Mode mode,
+                                       Touch touch) noexcept {
+  detail::add_hold(task, node.state, mode);
+  const bool has_value = node.state.load(std::memory_order_relaxed).has_value();
+  const auto hold = detail::make_hold(section, node, task.owner, mode, has_value);
+  section.touch_pinned(node, touch, hold.has_value());
+  return hold;
+}
+
+// Releases a hold that its owner has not come to know of, and that has changed nothing.
+template <class Shard, class Node>
+void release_unused(Shard& shard, Node& node, Mode mode) noexcept {
+  if (mode == Mode::exclusive) {
+    const bool has_value = node.state.load(std::memory_order_relaxed).has_value();
+    detail::release_slow(shard, node, has_value, Eviction::any);
+  } else if (!shard.lock_of(node).try_release_shared()) {
+    detail::release_shared_slow(shard, node);
+  }
 }
 
 }  // namespace lockmap::detail

@@ -75,8 +75,8 @@ namespace lockmap::detail {
 //   pin                else                             fetch-add         M, A  relaxed (2)
 //   try_lock_pinned    the mode is allowed              compare-exchange  P     acquire
 //   lock_or_enqueue    the mode is not allowed: queued  compare-exchange  M, P  relaxed (2)
-//   withdraw           deadline passed, still queued    fetch-and         M, P  relaxed (2)
-//   stop_waking        deadline passed, on its way      fetch-and         M, P  relaxed (2)
+//   withdraw           time or stop, still queued       fetch-and         M, P  relaxed (2)
+//   stop_waking        time or stop, on its way         fetch-and         M, P  relaxed (2)
 //   set_aside          pins > 0                         fetch-or          M     acquire
 //   try_release        nobody to admit, not set aside,  compare-exchange  H     release
 //                      a value or other pins
@@ -93,12 +93,17 @@ namespace lockmap::detail {
 // A shared hold is taken once more, made exclusive, or made of an exclusive one, by its holder:
 //
 //   lock_again         whoever waits                    fetch-add         H     relaxed (3)
+//   try_lock_again     held shared, whoever waits       compare-exchange  M, A  acquire (4)
+//   reassign           exclusive                        compare-exchange  H     relaxed (5)
 //   try_upgrade        no other sharer                  compare-exchange  H     acquire
 //   try_downgrade      nobody to admit                  compare-exchange  H     release
 //   downgrade          otherwise                        store             M, H  release
 //
 //   (3) Its other hold keeps exclusive owners out, so granting it delays nobody who would not have
 //       to wait anyway; and what the value is, it has acquired with that hold.
+//   (4) By a task, which may lose that hold meanwhile (task_owner.hpp). Then it gets one beside
+//       other sharers', before those who wait: once, as a reader that came a moment earlier.
+//   (5) Says only who holds the key, and the new owner's search for deadlocks comes later.
 //
 // No wake-up is lost: a waiter enters the queue, and the waiter bit is set, in one step that finds
 // the key held (lock_or_enqueue); whoever takes that hold away later sees the bit, in the same
@@ -166,6 +171,25 @@ class KeyLock {
   // For an owner that holds the key shared: it is not to wait for those who wait for it.
   void lock_again() noexcept { word_.add_sharer(std::memory_order_relaxed); }
 
+  // The same for an owner whose hold may go meanwhile. False if the key is not held shared any more.
+  [[nodiscard]] bool try_lock_again() noexcept {
+    State state = word_.load(std::memory_order_relaxed);
+    while (state.sharers() != 0) {
+      if (word_.compare_exchange(state, state.pin().lock(0, Mode::shared),
+                                 std::memory_order_acquire)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // Gives the exclusive hold to another owner.
+  void reassign(OwnerId owner) noexcept {
+    State state = word_.load(std::memory_order_relaxed);
+    while (!word_.compare_exchange(state, state.reassign(owner), std::memory_order_relaxed)) {
+    }
+  }
+
   // Makes the shared hold exclusive, if it is the only one.
   [[nodiscard]] bool try_upgrade(OwnerId owner) noexcept {
     State state = word_.load(std::memory_order_relaxed);
@@ -216,19 +240,32 @@ class KeyLock {
     word_.clear(State::waking_bit, std::memory_order_relaxed);  // I9
   }
 
+  // Lets a task's waiter that is queued no longer go on without the key, behind those that can go
+  // on instead of it. Its pin is gone then. False if it has been admitted.
+  [[nodiscard]] bool cancel(ExclusiveAccess access, TaskWaiter& waiter,
+                            Released& released) noexcept {
+    if (!withdraw(access, waiter)) return false;
+    released = unpin(access);
+    put_in_queue(waiter, released.to_wake);
+    return true;
+  }
+
   // The edge of an owner that waits here.
   class Edge : public WaitGraph::Edge {
    public:
-    Edge(const KeyLock& lock, const Owner& owner, const Waiter& waiter) noexcept
-        : WaitGraph::Edge(lock.structure_.registry().graph, owner, lock.word_, &look),
+    template <class AnyOwner>
+    Edge(const KeyLock& lock, const AnyOwner& owner, const Waiter& waiter) noexcept
+        : WaitGraph::Edge(lock.structure_.registry().graph, owner, waiter.owner(), lock.word_,
+                          &look),
           structure_(lock.structure_),
           waiter_(waiter) {}
 
    private:
     [[nodiscard]] static State look(const WaitGraph::Edge& edge) noexcept {
       const auto& self = static_cast<const Edge&>(edge);
-      // Had an exclusive request got the key, the word would say so.
-      if (self.waiter_.mode() == Mode::exclusive) {
+      // Had an exclusive request got the key, the word would say so; and as long as a thread's
+      // edge is there, it has a pin.
+      if (self.waiter_.mode() == Mode::exclusive && !self.waiter_.is_task()) {
         return self.awaited().load(std::memory_order_acquire);
       }
       const ExclusiveSection section(self.structure_);
@@ -239,6 +276,11 @@ class KeyLock {
     StructureLock& structure_;
     const Waiter& waiter_;
   };
+
+  // For waiters of other kinds than a thread's.
+  [[nodiscard]] std::uint64_t generation() const noexcept {
+    return structure_.registry().generation.load(std::memory_order_relaxed);
+  }
 
   // -- Waiting, for a thread ---------------------------------------------------------------------
 
@@ -252,6 +294,7 @@ class KeyLock {
                           WaitGraph::Cycle& cycle) noexcept {
     if (deadline.expired()) return Wait::expired;
     if (spin(owner.id, mode)) return Wait::locked;
+    ThisModule::record(structure_.registry()).to_resume.run_before_blocking();
     ThreadWaiter waiter(word_, owner.id, mode, generation());
     std::optional<Edge> edge;
     if (owner.held != 0 && mode == Mode::exclusive) {  // I8
@@ -428,9 +471,20 @@ class KeyLock {
       Waiter& waiter = *queues_.first(word_);
       queues_.remove(waiter);
       if (admission.granted) waiter.grant();
-      to_wake.push_back(waiter);
+      if (waiter.is_task()) {
+        put_in_queue(static_cast<TaskWaiter&>(waiter), released.to_wake);
+      } else {
+        to_wake.push_back(waiter);
+      }
     }
     return released;
+  }
+
+  // A task that is to go on when the calling thread has left its section.
+  void put_in_queue(TaskWaiter& waiter, WakeList& to_wake) noexcept {
+    Registry& registry = structure_.registry();
+    ThisModule::record(registry).to_resume.push_back(waiter.resumption, registry.resume_mutexes);
+    to_wake.note_task();
   }
 
   // Takes a hold away if nothing else is to be done.
@@ -463,10 +517,6 @@ class KeyLock {
         return conclude(admission);
       }
     }
-  }
-
-  [[nodiscard]] std::uint64_t generation() const noexcept {
-    return structure_.registry().generation.load(std::memory_order_relaxed);
   }
 
   // In the child of a fork, waiters whose threads were left behind.

@@ -15,9 +15,12 @@ namespace lockmap::detail {
 
 class StateWord;
 
-// Small enough to share a key's state word with its flags and its pins; never 0. Ids are not
-// reused: 2^40 of them outlast any process.
+// Small enough to share a key's state word with its flags and its pins; never 0. No two owners have
+// the same at a time (OwnerIds).
 using OwnerId = std::uint64_t;
+
+// Holds a key on nobody's behalf: a task without an Owner, or several of them.
+inline constexpr OwnerId nobody = (OwnerId{1} << 35U) - 1;
 
 // How a key is held: by one owner alone, or together with others that only read.
 enum class Mode : std::uint8_t { exclusive, shared };
@@ -82,7 +85,7 @@ class SharedHolds {
 };
 
 // Each thread is an owner. Only the owner's own thread touches it; while it blocks, the wait-for
-// graph looks at what it holds.
+// graph looks at what it holds. Another kind of owner: task_owner.hpp.
 struct alignas(16) Owner {  // a Hold keeps four bits in its address
   OwnerId id = 0;           // 0: not enrolled yet
   // Keys it holds: only an owner that holds one can be part of a deadlock (I8).
@@ -90,6 +93,8 @@ struct alignas(16) Owner {  // a Hold keeps four bits in its address
   SharedHolds shared{};
   // Until those under shard mutexes have paid for a process barrier (section.hpp).
   std::uint32_t holds_to_barrier = 1;
+
+  [[nodiscard]] bool shares(const StateWord& word) const noexcept { return shared.contains(word); }
 };
 
 }  // namespace lockmap::detail

@@ -36,6 +36,11 @@ class PortableParker {
     sleeper_.condition.notify_one();
   }
 
+  void nudge() noexcept {
+    const std::lock_guard<std::mutex> lock(sleeper_.mutex);
+    sleeper_.condition.notify_one();
+  }
+
  private:
   // Belongs to the thread: the waking thread may still be on its way out of `mutex` when the woken
   // one goes on. Never destroyed: destructors of thread_local objects that come later may wait.

@@ -3,13 +3,18 @@
 #ifndef LOCKMAP_DETAIL_REGISTRY_HPP
 #define LOCKMAP_DETAIL_REGISTRY_HPP
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <mutex>
 
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/owner.hpp"
 #include "lockmap/detail/process_barrier.hpp"
 #include "lockmap/detail/reader_slots.hpp"
+#include "lockmap/detail/resume_queue.hpp"
+#include "lockmap/detail/shard_mutex.hpp"
 #include "lockmap/detail/wait_graph.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -43,6 +48,30 @@ struct ThreadRecord {
   Owner owner;
   ReaderSlot* slot;     // one that is never free, if the thread cannot announce reads
   bool joined = false;  // has asked for a slot
+  ResumeQueue to_resume{};
+};
+
+// The ids of a registry's owners. Those of tasks that have ended are used again: a server may see
+// more requests than there are ids. By then, an id is in no state word that a search may look at,
+// and in no edge.
+class OwnerIds {
+ public:
+  // `nobody`, if there is none left: then deadlocks of the owner are not found.
+  [[nodiscard]] OwnerId take() noexcept {
+    const std::lock_guard<ShardMutex> lock(mutex_);
+    if (free_count_ != 0) return free_[--free_count_];
+    return next_ != nobody ? next_++ : nobody;
+  }
+  void give_back(OwnerId id) noexcept {
+    const std::lock_guard<ShardMutex> lock(mutex_);
+    if (id != nobody && free_count_ != free_.size()) free_[free_count_++] = id;
+  }
+
+ private:
+  ShardMutex mutex_;
+  OwnerId next_ = 1;
+  std::size_t free_count_ = 0;
+  std::array<OwnerId, 512> free_{};  // more that end at the same time are not used again
 };
 
 struct Registry {
@@ -54,7 +83,7 @@ struct Registry {
 
   ThreadRecord& (*record_of_this_thread)() noexcept;
   ReaderSlot* (*join)() noexcept;
-  std::atomic<OwnerId> next_owner{1};
+  OwnerIds ids;
   // How often the process was forked: waiters of another generation have no thread any more.
   std::atomic<std::uint64_t> generation{0};
   // Whether ProcessBarrier is there for writers. Known before there is a map.
@@ -64,6 +93,7 @@ struct Registry {
   std::atomic<std::uint32_t> holds_per_barrier{enough_holds};
   ReaderSlots readers;
   WaitGraph graph;
+  ResumeMutexes resume_mutexes{};
 };
 
 // The registry of the module that this code is part of, and the calling thread there.
@@ -102,7 +132,7 @@ class LOCKMAP_ONE_PER_PROCESS ThisModule {
   friend struct TestAccess;
 
   LOCKMAP_NOINLINE static void enroll(Owner& owner, Registry& registry) noexcept {
-    owner.id = registry.next_owner.fetch_add(1, std::memory_order_relaxed);
+    owner.id = registry.ids.take();
   }
 
   LOCKMAP_NOINLINE static ReaderSlot* find_slot(const Registry& registry) noexcept {
@@ -158,7 +188,7 @@ class LOCKMAP_ONE_PER_PROCESS ThisModule {
   static inline constinit ReaderSlot no_slot_{nullptr};
   static inline constinit Registry registry_{&find_record, &join};
   // Constant initialisation spares every access the check for a first use.
-  static inline constinit thread_local ThreadRecord record_{{}, &no_slot_, false};
+  static inline constinit thread_local ThreadRecord record_{{}, &no_slot_, false, {}};
 };
 
 }  // namespace lockmap::detail

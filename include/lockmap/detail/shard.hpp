@@ -472,6 +472,8 @@ class alignas(cache_line) Shard : private StructureLock {
     return KeyLock(*this, waiters_, node.state);
   }
 
+  using StructureLock::registry;
+
   // The calling thread, as the map knows it.
   [[nodiscard]] Owner& this_owner() const noexcept { return ThisModule::owner(registry()); }
 
@@ -628,6 +630,8 @@ class alignas(cache_line) Shard : private StructureLock {
         VictimQueue::push(&end_victims, this, deferred.first_victim);
       }
     }
+    // Last: a task may do anything, and destroy the map once it is the last one.
+    if (deferred.to_wake.has_tasks()) ThisModule::record(registry()).to_resume.run();
   }
 
   // An owner's holds have paid for a process barrier, or it is yet to be enrolled. Keys are to be

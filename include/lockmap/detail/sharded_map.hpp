@@ -23,7 +23,10 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "lockmap/async_options.hpp"
 #include "lockmap/batch.hpp"
+#include "lockmap/detail/async_hold.hpp"
+#include "lockmap/detail/async_load.hpp"
 #include "lockmap/detail/concepts.hpp"
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/deadline.hpp"
@@ -37,9 +40,11 @@
 #include "lockmap/detail/registry.hpp"
 #include "lockmap/detail/shard.hpp"
 #include "lockmap/detail/shard_array.hpp"
+#include "lockmap/detail/stop_token.hpp"
 #include "lockmap/detail/victim_queue.hpp"
 #include "lockmap/entry.hpp"
 #include "lockmap/options.hpp"
+#include "lockmap/task_entry.hpp"
 
 namespace lockmap {
 template <class Key, class Hash, class KeyEqual, class Allocator>
@@ -75,6 +80,12 @@ class ShardedMap {
 
   /// The shared guard of one key.
   using SharedEntry = lockmap::SharedEntry<Shard>;
+
+  /// The exclusive guard of one key that belongs to no thread.
+  using TaskEntry = lockmap::TaskEntry<Shard>;
+
+  /// The shared guard of one key that belongs to no thread.
+  using SharedTaskEntry = lockmap::SharedTaskEntry<Shard>;
 
   /// The exclusive guards of several keys.
   using Batch = lockmap::Batch<Entry, KeyTraits<Key, Hash, KeyEqual, Allocator>>;
@@ -244,6 +255,14 @@ class ShardedMap {
     return lock_entry<Entry>(std::forward<Q>(key), Deadline<Clock, Duration>{time});
   }
 
+  /// `entry` until a stop is requested: empty if the key was held until then. A free key is given
+  /// even if the stop was requested before. Deadlock: as `entry`, reported at once. Throws, and
+  /// takes time, as `entry` does.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] std::optional<Entry> try_entry(Q&& key, const StopToken& stop) {
+    return lock_entry<Entry>(std::forward<Q>(key), UntilStop{stop});
+  }
+
   /// The exclusive guard of a key that has a value; empty, and nothing is made, if it has none.
   /// Waits, and throws, as `entry` does. Constant time.
   template <LookupKey<Key, Hash, KeyEqual> Q = Key>
@@ -286,6 +305,12 @@ class ShardedMap {
     return lock_entry<SharedEntry>(std::forward<Q>(key), Deadline<Clock, Duration>{time});
   }
 
+  /// `shared_entry` until a stop is requested, as `try_entry` is `entry` until one.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] std::optional<SharedEntry> try_shared_entry(Q&& key, const StopToken& stop) {
+    return lock_entry<SharedEntry>(std::forward<Q>(key), UntilStop{stop});
+  }
+
   /// The shared guard of a key that has a value; empty, and nothing is made, if it has none. Waits,
   /// and throws, as `shared_entry` does. Constant time.
   template <LookupKey<Key, Hash, KeyEqual> Q = Key>
@@ -312,6 +337,54 @@ class ShardedMap {
     auto hashed = keys_.hashed(std::forward<Q>(key));
     std::optional<SharedLoad> load;
     return get_or_make(std::forward<Q>(key), hashed, std::forward<F>(make), &load);
+  }
+
+  // -- One key, for a coroutine ------------------------------------------------------------------
+
+  /// `entry` for a coroutine: the result of `co_await` is the exclusive guard of the key, which
+  /// belongs to no thread. It begins with the `co_await`; not awaited, nothing happens. While
+  /// another owner holds the key, the coroutine is suspended; then it is handed the key in its
+  /// turn, and resumed as the options say. A key given as an rvalue is moved in, an lvalue and what
+  /// a view refers to must live until the `co_await` ends. The coroutine may be destroyed while it
+  /// waits, until it was given to `resume`. Deadlock: with an owner, as `entry`; without one, waits
+  /// for ever. Throws std::system_error with std::errc::operation_canceled if the stop ends the
+  /// wait, and what `entry` throws. Amortised constant time; allocates nothing for a key that is
+  /// there.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] HoldAwaitable<ShardedMap, Q, TaskEntry> async_entry(Q&& key,
+                                                                    AsyncOptions options = {}) {
+    return {*this, std::forward<Q>(key), std::move(options)};
+  }
+
+  /// `async_entry` for an optional guard, which is empty if the stop ends the wait.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] HoldAwaitable<ShardedMap, Q, std::optional<TaskEntry>> try_async_entry(
+      Q&& key, AsyncOptions options) {
+    return {*this, std::forward<Q>(key), std::move(options)};
+  }
+
+  /// `shared_entry` for a coroutine, as `async_entry` is `entry` for one.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] HoldAwaitable<ShardedMap, Q, SharedTaskEntry> async_shared_entry(
+      Q&& key, AsyncOptions options = {}) {
+    return {*this, std::forward<Q>(key), std::move(options)};
+  }
+
+  /// `get_or_insert_with` for a coroutine: the result of `co_await` is a copy of the value. If there
+  /// is none, `make()` returns an awaitable of a value (or, in a cache, of an Expiring one), which
+  /// one caller awaits under the key's exclusive hold, while the others wait for its result. Waits
+  /// as `async_shared_entry` does, and where there is no value as `async_entry`; the stop ends
+  /// waiting, not loading. Deadlock: as those, also if `make` asks for the key: without an owner,
+  /// it waits for ever. If `make` or what it returns throws, or the coroutine is destroyed
+  /// meanwhile, nothing is stored, and the next that waits calls its own. Amortised constant time;
+  /// allocates nothing if the value is there and nobody holds the key.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key, std::invocable F>
+  [[nodiscard]] LoadAwaitable<ShardedMap, Q, std::decay_t<F>> async_get_or_insert_with(
+      Q&& key, F&& make, AsyncOptions options = {}) {
+    static_assert(std::copy_constructible<Value>,
+                  "lockmap: get_or_insert_with returns a copy, so Value must be copyable");
+    return {*this, std::forward<Q>(key), std::decay_t<F>(std::forward<F>(make)),
+            std::move(options)};
   }
 
   // -- Constants as keys -------------------------------------------------------------------------
@@ -349,6 +422,32 @@ class ShardedMap {
     return try_entry(key.key);
   }
   /// For a constant as the key.
+  [[nodiscard]] std::optional<Entry> try_entry(
+      Constant<Key> key, const StopToken& stop) requires std::is_arithmetic_v<Key> {
+    return try_entry(key.key, stop);
+  }
+  /// For a constant as the key.
+  [[nodiscard]] HoldAwaitable<ShardedMap, Key, TaskEntry> async_entry(
+      Constant<Key> key, AsyncOptions options = {}) requires std::is_arithmetic_v<Key> {
+    return {*this, std::move(key.key), std::move(options)};
+  }
+  /// For a constant as the key.
+  [[nodiscard]] HoldAwaitable<ShardedMap, Key, std::optional<TaskEntry>> try_async_entry(
+      Constant<Key> key, AsyncOptions options) requires std::is_arithmetic_v<Key> {
+    return {*this, std::move(key.key), std::move(options)};
+  }
+  /// For a constant as the key.
+  template <std::invocable F>
+  [[nodiscard]] LoadAwaitable<ShardedMap, Key, std::decay_t<F>> async_get_or_insert_with(
+      Constant<Key> key, F&& make, AsyncOptions options = {}) requires std::is_arithmetic_v<Key> {
+    return async_get_or_insert_with(std::move(key.key), std::forward<F>(make), std::move(options));
+  }
+  /// For a constant as the key.
+  [[nodiscard]] HoldAwaitable<ShardedMap, Key, SharedTaskEntry> async_shared_entry(
+      Constant<Key> key, AsyncOptions options = {}) requires std::is_arithmetic_v<Key> {
+    return {*this, std::move(key.key), std::move(options)};
+  }
+  /// For a constant as the key.
   [[nodiscard]] std::optional<Entry> find_entry(
       Constant<Key> key) requires std::is_arithmetic_v<Key> {
     return find_entry(key.key);
@@ -366,6 +465,11 @@ class ShardedMap {
   [[nodiscard]] std::optional<SharedEntry> try_shared_entry(
       Constant<Key> key) requires std::is_arithmetic_v<Key> {
     return try_shared_entry(key.key);
+  }
+  /// For a constant as the key.
+  [[nodiscard]] std::optional<SharedEntry> try_shared_entry(
+      Constant<Key> key, const StopToken& stop) requires std::is_arithmetic_v<Key> {
+    return try_shared_entry(key.key, stop);
   }
   /// For a constant as the key.
   [[nodiscard]] std::optional<SharedEntry> find_shared_entry(
@@ -948,6 +1052,10 @@ class ShardedMap {
   friend struct TestAccess;
   template <class K, class H, class E, class A>
   friend class lockmap::LockSet;
+  template <class Map, class AnyKey, class Result, bool may_make>
+  friend class HoldAwaiter;
+  template <class Map, class Q, class F>
+  friend class LoadAwaiter;
 
   using MapKeys = KeyTraits<Key, Hash, KeyEqual, Allocator>;
 

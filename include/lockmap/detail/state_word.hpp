@@ -5,8 +5,8 @@
 //   bit   2      has_waiters       somebody is queued for this key (I7)
 //   bit   3      waking            a waiter that left the queue is on its way (I9)
 //   bit   4      evict_on_release  the key is set aside: its last release puts it back (I10)
-//   bits  5-23   pins              one for the exclusive hold, one for each owner that wants one
-//   bits 24-63   owner, sharers    while locked the holder's OwnerId, else how many hold it shared:
+//   bits  5-28   pins              one for the exclusive hold, one for each owner that wants one
+//   bits 29-63   owner, sharers    while locked the holder's OwnerId, else how many hold it shared:
 //                                  the pins of those, since there may be more than threads
 //
 // A key with neither value nor pin is in no table (I4). What may change when, and in which memory
@@ -30,7 +30,7 @@ class State {
   static constexpr std::uint64_t waking_bit = 1U << 3;
   static constexpr std::uint64_t evict_on_release_bit = 1U << 4;
   static constexpr std::uint64_t one_pin = 1U << 5;
-  static constexpr unsigned owner_shift = 24;
+  static constexpr unsigned owner_shift = 29;
   static constexpr std::uint64_t one_sharer = std::uint64_t{1} << owner_shift;
 
   constexpr State() noexcept = default;
@@ -98,6 +98,10 @@ class State {
   }
   [[nodiscard]] constexpr State upgrade(OwnerId owner) const noexcept {
     return release_shared().pin().lock(owner, Mode::exclusive);
+  }
+  // Held exclusively by another owner.
+  [[nodiscard]] constexpr State reassign(OwnerId owner) const noexcept {
+    return State((bits_ & ~owner_mask) | (owner << owner_shift));
   }
   [[nodiscard]] constexpr State pin() const noexcept { return State(bits_ + one_pin); }
   [[nodiscard]] constexpr State unpin() const noexcept { return State(bits_ - one_pin); }

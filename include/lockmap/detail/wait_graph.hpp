@@ -58,15 +58,26 @@ class WaitGraph {
     using Look = State (*)(const Edge&) noexcept;
 
     Edge(WaitGraph& graph, const Owner& waiting, const StateWord& awaited, Look look) noexcept
-        : graph_(graph), waiting_(waiting), awaited_(awaited), look_(look) {}
+        : Edge(graph, waiting, waiting.id, awaited, look) {}
+    template <class AnyOwner>
+    Edge(WaitGraph& graph, const AnyOwner& waiting, OwnerId id, const StateWord& awaited,
+         Look look) noexcept
+        : graph_(graph),
+          id_(id),
+          waiting_(&waiting),
+          shares_([](const void* owner, const StateWord& word) noexcept {
+            return static_cast<const AnyOwner*>(owner)->shares(word);
+          }),
+          awaited_(awaited),
+          look_(look) {}
     Edge(const Edge&) = delete;
     Edge& operator=(const Edge&) = delete;
     ~Edge() {
       if (!added_) return;
       const std::lock_guard<ShardMutex> lock(graph_.mutex_);
-      Edge** link = &graph_.chain(waiting_.id);
-      while (*link != this) link = &(*link)->next_;
-      *link = next_;
+      Edge** link = &graph_.chain(id_);
+      while (*link != nullptr && *link != this) link = &(*link)->next_;
+      if (*link != nullptr) *link = next_;  // else it was forgotten in a fork
     }
 
     // False, and nothing is added, if it would close a cycle: then the owner must not wait.
@@ -74,8 +85,8 @@ class WaitGraph {
       const std::lock_guard<ShardMutex> lock(graph_.mutex_);
       if (graph_.last_of_cycle(*this) != nullptr) return false;
       added_ = true;
-      next_ = graph_.chain(waiting_.id);
-      graph_.chain(waiting_.id) = this;
+      next_ = graph_.chain(id_);
+      graph_.chain(id_) = this;
       return true;
     }
 
@@ -84,7 +95,7 @@ class WaitGraph {
       const std::lock_guard<ShardMutex> lock(graph_.mutex_);
       Cycle owners;
       for (const Edge* edge = graph_.last_of_cycle(*this); edge != nullptr; edge = edge->from_) {
-        owners.push_back(edge->waiting_.id);
+        owners.push_back(edge->id_);
       }
       std::reverse(owners.begin(), owners.end());
       return owners;
@@ -95,8 +106,14 @@ class WaitGraph {
    private:
     friend WaitGraph;
 
+    [[nodiscard]] bool owner_shares(const StateWord& word) const noexcept {
+      return shares_(waiting_, word);
+    }
+
     WaitGraph& graph_;
-    const Owner& waiting_;
+    OwnerId id_;
+    const void* waiting_;  // an owner of whatever kind
+    bool (*shares_)(const void* owner, const StateWord& word) noexcept;
     const StateWord& awaited_;
     Look look_;
     bool added_ = false;
@@ -127,7 +144,7 @@ class WaitGraph {
 
   [[nodiscard]] const Edge* find(OwnerId owner) noexcept {
     const Edge* edge = chain(owner);
-    while (edge != nullptr && edge->waiting_.id != owner) edge = edge->next_;
+    while (edge != nullptr && edge->id_ != owner) edge = edge->next_;
     return edge;
   }
 
@@ -150,13 +167,13 @@ class WaitGraph {
     for (const Edge* edge = &first; edge != nullptr; edge = edge->to_visit_) {
       const State state = edge->look_(*edge);
       if (state.locked()) {
-        if (state.owner() == first.waiting_.id) return edge;
+        if (state.owner() == first.id_) return edge;
         come_to(find(state.owner()), *edge);
       } else if (state.sharers() != 0) {
-        if (first.waiting_.shared.contains(edge->awaited_)) return edge;
+        if (first.owner_shares(edge->awaited_)) return edge;
         for (const Edge* next : chains_) {
           for (; next != nullptr; next = next->next_) {
-            if (next->waiting_.shared.contains(edge->awaited_)) come_to(next, *edge);
+            if (next->owner_shares(edge->awaited_)) come_to(next, *edge);
           }
         }
       }

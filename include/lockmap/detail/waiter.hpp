@@ -4,6 +4,7 @@
 #define LOCKMAP_DETAIL_WAITER_HPP
 
 #include <chrono>
+#include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,15 +12,18 @@
 #include <utility>
 
 #include "lockmap/detail/config.hpp"
+#include "lockmap/detail/deadline.hpp"
 #include "lockmap/detail/intrusive_list.hpp"
 #include "lockmap/detail/owner.hpp"
 #include "lockmap/detail/parker.hpp"
+#include "lockmap/detail/resume_queue.hpp"
 #include "lockmap/detail/state_word.hpp"
+#include "lockmap/detail/stop_token.hpp"
 
 namespace lockmap::detail {
 
 // Lives where its owner waits. The lock protocol knows neither threads nor how they sleep: waking
-// is the waiter's own operation.
+// is the waiter's own operation. A task is not woken to look for itself: it is granted the key.
 class Waiter : public ListLinks {
  public:
   using Wake = void (*)(Waiter&) noexcept;
@@ -32,6 +36,7 @@ class Waiter : public ListLinks {
 
   [[nodiscard]] OwnerId owner() const noexcept { return owner_; }
   [[nodiscard]] Mode mode() const noexcept { return mode_; }
+  [[nodiscard]] bool is_task() const noexcept { return wake_ == nullptr; }
 
   // The fork after which it began to wait: in a later child, nobody waits here any more.
   [[nodiscard]] std::uint64_t generation() const noexcept { return generation_; }
@@ -40,8 +45,8 @@ class Waiter : public ListLinks {
   // with the queue: every hand-over costs a context switch, and if all who wait were handed the key
   // in turn, the lock would be as slow as the scheduler for as long as the load lasts.
   [[nodiscard]] bool is_starving(std::uint64_t waiters) const noexcept {
-    return std::chrono::steady_clock::now() - since_ >
-           patience + patience_per_waiter * static_cast<std::int64_t>(waiters);
+    return is_task() || std::chrono::steady_clock::now() - since_ >
+                            patience + patience_per_waiter * static_cast<std::int64_t>(waiters);
   }
 
   // Whether the key was locked for this waiter by whoever took it out of the queue. Read after the
@@ -64,7 +69,7 @@ class Waiter : public ListLinks {
   OwnerId owner_;
   std::uint64_t generation_;
   std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
-  Wake wake_;
+  Wake wake_;  // null: a task
   Mode mode_;
   bool granted_ = false;
 
@@ -77,8 +82,13 @@ class Waiter : public ListLinks {
 // Waiters that left their queues and are to be woken when the section is left, in their order.
 class WakeList {
  public:
-  [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
+  [[nodiscard]] bool empty() const noexcept { return first_ == nullptr && !has_tasks_; }
 
+  // Tasks were put into the thread's queue of those to be resumed.
+  [[nodiscard]] bool has_tasks() const noexcept { return has_tasks_; }
+  void note_task() noexcept { has_tasks_ = true; }
+
+  // Not the tasks.
   void wake_all() noexcept {
     for (ListLinks* links = first_; links != nullptr;) {
       auto& waiter = static_cast<Waiter&>(*links);
@@ -103,6 +113,7 @@ class WakeList {
 
  private:
   ListLinks* first_ = nullptr;
+  bool has_tasks_ = false;
 };
 
 // The queues of a shard's keys: the waiters of one key in the order in which they are to be served.
@@ -232,12 +243,31 @@ class ThreadWaiter : public Waiter {
     return parker_.park(deadline);
   }
 
+  // The same until a stop is requested. Where that has happened already, the callback runs at once;
+  // where it is running, it has ended when this returns.
+  [[nodiscard]] bool sleep(const UntilStop& stop) noexcept {
+    const CancellationDeferred deferred;
+    const auto nudge = [this]() noexcept { parker_.nudge(); };
+    const StopCallback<decltype(nudge)> callback(stop.token, nudge);
+    return parker_.park(stop);
+  }
+
  private:
   static void unpark(Waiter& waiter) noexcept {
     static_cast<ThreadWaiter&>(waiter).parker_.unpark();
   }
 
   Parker parker_;
+};
+
+// A task that waits: in its coroutine's frame.
+class TaskWaiter : public Waiter {
+ public:
+  TaskWaiter(const StateWord& word, OwnerId owner, Mode mode, std::uint64_t generation,
+             std::coroutine_handle<> handle, Resume& resume) noexcept
+      : Waiter(word, owner, mode, generation, nullptr), resumption(handle, resume) {}
+
+  Resumption resumption;
 };
 
 }  // namespace lockmap::detail
