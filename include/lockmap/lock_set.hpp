@@ -13,8 +13,10 @@
 #include <type_traits>
 #include <utility>
 
+#include "lockmap/async_options.hpp"
 #include "lockmap/batch.hpp"
 #include "lockmap/default_hash.hpp"
+#include "lockmap/detail/async_hold.hpp"
 #include "lockmap/detail/concepts.hpp"
 #include "lockmap/detail/config.hpp"
 #include "lockmap/detail/deadline.hpp"
@@ -23,8 +25,11 @@
 #include "lockmap/detail/hold.hpp"
 #include "lockmap/detail/node.hpp"
 #include "lockmap/detail/owner.hpp"
+#include "lockmap/detail/readable_entry.hpp"
 #include "lockmap/detail/shard_array.hpp"
 #include "lockmap/detail/sharded_map.hpp"
+#include "lockmap/detail/stop_token.hpp"
+#include "lockmap/detail/task_owner.hpp"
 #include "lockmap/options.hpp"
 
 namespace lockmap {
@@ -35,69 +40,50 @@ namespace lockmap {
 /// Guards come from `lock`, `lock_shared` and their variants; the names of the types are
 /// `LockSet::Guard` and `LockSet::SharedGuard`. A guard belongs to the thread that acquired it, as
 /// std::unique_lock<std::mutex> does: that thread must release it, and no two threads may use one
-/// guard at the same time. It must not outlive its set.
+/// guard at the same time. A `LockSet::TaskGuard`, from `async_lock`, belongs to no thread, as a
+/// TaskEntry does. No guard may outlive its set.
 ///
 /// No member waits for anything; `unlock`, the destructor and the assignment may take a shard's
 /// internal lock for a moment. Every member takes constant time, unless it releases a key and that
 /// wakes waiters. After a move from the guard, or `unlock`, only destruction and assignment are
 /// allowed.
-template <class Shard, detail::Mode held>
-class [[nodiscard]] KeyGuard {
+template <class Shard, class Holder, detail::Mode held>
+class [[nodiscard]] KeyGuard : private detail::HeldKey<Shard, Holder, held> {
+  using Base = detail::HeldKey<Shard, Holder, held>;
+
  public:
   using key_type = typename Shard::key_type;  ///< of the key
 
-  KeyGuard(const KeyGuard&) = delete;
-  KeyGuard& operator=(const KeyGuard&) = delete;
-
   /// Takes over the key that the other guard holds.
-  KeyGuard(KeyGuard&& other) noexcept
-      : shard_(other.shard_), hold_(std::exchange(other.hold_, {})) {}
-
+  KeyGuard(KeyGuard&& other) noexcept = default;
   /// Releases the key that this guard holds, then takes over the other's.
-  KeyGuard& operator=(KeyGuard&& other) noexcept {
-    if (this != &other) {
-      unlock();
-      shard_ = other.shard_;
-      hold_ = std::exchange(other.hold_, {});
-    }
-    return *this;
-  }
-
+  KeyGuard& operator=(KeyGuard&& other) noexcept = default;
   /// Releases the key.
-  LOCKMAP_ALWAYS_INLINE ~KeyGuard() { unlock(); }
+  LOCKMAP_ALWAYS_INLINE ~KeyGuard() = default;
 
   /// The key, as the set stores it while it is held.
   [[nodiscard]] const key_type& key() const noexcept LOCKMAP_LIFETIMEBOUND {
-    LOCKMAP_ASSERT(hold_);
-    return hold_.node()->key;
+    LOCKMAP_ASSERT(this->hold_);
+    return this->hold_.node()->key;
   }
 
   /// Releases the key before the guard dies.
-  LOCKMAP_ALWAYS_INLINE void unlock() noexcept {
-    if (!hold_) return;
-    if constexpr (held == detail::Mode::exclusive) {
-      detail::release(*shard_, std::exchange(hold_, {}), false, detail::Eviction::any);
-    } else {
-      detail::release_shared(*shard_, std::exchange(hold_, {}));
-    }
-  }
+  LOCKMAP_ALWAYS_INLINE void unlock() noexcept { this->release(); }
 
  private:
   template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Policy>
   friend class detail::ShardedMap;
+  template <class Map, class AnyKey, class Result, bool may_make>
+  friend class detail::HoldAwaiter;
   template <class Key, class Hash, class KeyEqual, class Allocator>
   friend class LockSet;
   template <class Guard, class KeyTraits>
   friend class Batch;
 
-  using Node = typename Shard::Node;
+  using typename Base::Node;
   static constexpr detail::Mode mode = held;
 
-  // For a key that the calling thread has locked.
-  KeyGuard(Shard& shard, const detail::Hold<Node>& hold) noexcept : shard_(&shard), hold_(hold) {}
-
-  Shard* shard_;
-  detail::Hold<Node> hold_;  // without a node after a move and after `unlock`
+  using Base::Base;
 };
 
 /// Locks that are named by keys: any number of keys, each of which can be held exclusively by one
@@ -135,10 +121,13 @@ class LockSet : private detail::ShardedMap<Key, detail::NoValue, Hash, KeyEqual,
   using typename Base::size_type;
 
   /// The exclusive guard of one key.
-  using Guard = KeyGuard<Shard, detail::Mode::exclusive>;
+  using Guard = KeyGuard<Shard, detail::Owner, detail::Mode::exclusive>;
 
   /// The shared guard of one key.
-  using SharedGuard = KeyGuard<Shard, detail::Mode::shared>;
+  using SharedGuard = KeyGuard<Shard, detail::Owner, detail::Mode::shared>;
+
+  /// The exclusive guard of one key that belongs to no thread.
+  using TaskGuard = KeyGuard<Shard, detail::TaskOwner, detail::Mode::exclusive>;
 
   /// The exclusive guards of several keys.
   using Batch = lockmap::Batch<Guard, Keys>;
@@ -194,6 +183,29 @@ class LockSet : private detail::ShardedMap<Key, detail::NoValue, Hash, KeyEqual,
                                             detail::Deadline<Clock, Duration>{time});
   }
 
+  /// `lock` until a stop is requested: empty if the key was held until then. A free key is given
+  /// even if the stop came before. Deadlock: as `lock`. Throws, and takes time, as `lock` does.
+  template <detail::StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] std::optional<Guard> try_lock(Q&& key, const detail::StopToken& stop) {
+    return this->template lock_entry<Guard>(std::forward<Q>(key), detail::UntilStop{stop});
+  }
+
+  /// `lock` for a coroutine: an awaitable of a TaskGuard, as LockMap's `async_entry` is one of a
+  /// TaskEntry. Throws std::system_error with std::errc::operation_canceled if the stop of the
+  /// options ends the wait.
+  template <detail::StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] detail::HoldAwaitable<Base, Q, TaskGuard> async_lock(Q&& key,
+                                                                     AsyncOptions options = {}) {
+    return {*this, std::forward<Q>(key), std::move(options)};
+  }
+
+  /// `async_lock` for an optional guard, which is empty if the stop ends the wait.
+  template <detail::StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] detail::HoldAwaitable<Base, Q, std::optional<TaskGuard>> try_async_lock(
+      Q&& key, AsyncOptions options) {
+    return {*this, std::forward<Q>(key), std::move(options)};
+  }
+
   /// The shared guard of the key. Waits while another owner holds the key exclusively, or waits to.
   /// Deadlock: this thread holds the key exclusively, or is part of a cycle; a thread that holds it
   /// shared gets it again, whoever waits. Throws, and takes time, as `lock` does.
@@ -226,6 +238,12 @@ class LockSet : private detail::ShardedMap<Key, detail::NoValue, Hash, KeyEqual,
                                                   detail::Deadline<Clock, Duration>{time});
   }
 
+  /// `lock_shared` until a stop is requested, as `try_lock` is `lock` until one.
+  template <detail::StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] std::optional<SharedGuard> try_lock_shared(Q&& key, const detail::StopToken& stop) {
+    return this->template lock_entry<SharedGuard>(std::forward<Q>(key), detail::UntilStop{stop});
+  }
+
   // -- Constants as keys -------------------------------------------------------------------------
   //
   // For a literal of another type than the key's, such as 1 where keys are unsigned.
@@ -252,6 +270,26 @@ class LockSet : private detail::ShardedMap<Key, detail::NoValue, Hash, KeyEqual,
       detail::Constant<Key> key,
       const std::chrono::time_point<Clock, Duration>& time) requires std::is_arithmetic_v<Key> {
     return try_lock_until(key.key, time);
+  }
+  /// For a constant as the key.
+  [[nodiscard]] std::optional<Guard> try_lock(
+      detail::Constant<Key> key, const detail::StopToken& stop) requires std::is_arithmetic_v<Key> {
+    return try_lock(key.key, stop);
+  }
+  /// For a constant as the key.
+  [[nodiscard]] detail::HoldAwaitable<Base, Key, TaskGuard> async_lock(
+      detail::Constant<Key> key, AsyncOptions options = {}) requires std::is_arithmetic_v<Key> {
+    return async_lock(std::move(key.key), std::move(options));
+  }
+  /// For a constant as the key.
+  [[nodiscard]] detail::HoldAwaitable<Base, Key, std::optional<TaskGuard>> try_async_lock(
+      detail::Constant<Key> key, AsyncOptions options) requires std::is_arithmetic_v<Key> {
+    return try_async_lock(std::move(key.key), std::move(options));
+  }
+  /// For a constant as the key.
+  [[nodiscard]] std::optional<SharedGuard> try_lock_shared(
+      detail::Constant<Key> key, const detail::StopToken& stop) requires std::is_arithmetic_v<Key> {
+    return try_lock_shared(key.key, stop);
   }
   /// For a constant as the key.
   [[nodiscard]] SharedGuard lock_shared(

@@ -152,7 +152,7 @@ LOCKMAP_TEST_BOTH(AsyncEntryTest, ThreadsAndTasksTakeTurns) {
     EXPECT_EQ(entry.value(), 1);
     ++*entry;
   });
-  await_waiters(this->map_, 1, 2);
+  await([&] { return TestAccess::parked(this->map_, 1) == 2; }, "the thread to be queued");
   auto last = add(this->map_, 1, log, 3);
   held.reset();
   thread->join();

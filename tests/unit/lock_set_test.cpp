@@ -13,6 +13,7 @@
 #include <functional>
 #include <latch>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -22,6 +23,7 @@
 
 #include <lockmap/lockmap.hpp>
 
+#include "coroutines.hpp"
 #include "counting_allocator.hpp"
 #include "input_range.hpp"
 #include "test_access.hpp"
@@ -346,6 +348,59 @@ TEST(LockSetTest, AFailedLockLeavesNoTrace) {
   const Throwing key(1);
   EXPECT_THROW((void)set.lock(key), std::runtime_error);
   EXPECT_TRUE(set.try_lock(Throwing(1)).has_value());
+  expect_idle(set);
+}
+
+// -- Tasks and stops ------------------------------------------------------------------------------
+
+Coroutine note_turn(Set& set, int turn, std::vector<int>& turns) {
+  auto guard = co_await set.async_lock(1);
+  EXPECT_EQ(guard.key(), 1);
+  turns.push_back(turn);
+}
+
+Coroutine try_until(Set& set, std::stop_token stop, bool& got) {
+  const auto guard = co_await set.try_async_lock(1, {.stop = std::move(stop)});
+  got = guard.has_value();
+}
+
+TEST(LockSetTest, CoroutinesWaitInTheirOrder) {
+  Set set;
+  std::vector<int> turns;
+  {
+    auto held = set.lock(1);
+    const Coroutine first = note_turn(set, 1, turns);
+    const Coroutine second = note_turn(set, 2, turns);
+    EXPECT_TRUE(turns.empty());
+    held.unlock();
+    EXPECT_TRUE(first.done());
+    EXPECT_TRUE(second.done());
+  }
+  EXPECT_EQ(turns, (std::vector{1, 2}));
+  expect_idle(set);
+}
+
+TEST(LockSetTest, AStopEndsTheWait) {
+  Set set;
+  std::stop_source stop;
+  bool got = true;
+  {
+    const auto held = set.lock(1);
+    const Coroutine waiting = try_until(set, stop.get_token(), got);
+    std::optional<Set::Guard> guard;
+    std::optional<Set::SharedGuard> shared;
+    {
+      const Worker thread([&] { guard = set.try_lock(1, stop.get_token()); });
+      const Worker reader([&] { shared = set.try_lock_shared(1, stop.get_token()); });
+      await_waiters(set, 1, 3);
+      stop.request_stop();
+    }
+    EXPECT_TRUE(waiting.done());
+    EXPECT_FALSE(got);
+    EXPECT_FALSE(guard.has_value());
+    EXPECT_FALSE(shared.has_value());
+  }
+  EXPECT_TRUE(set.try_lock(1, stop.get_token()).has_value());  // free: given all the same
   expect_idle(set);
 }
 
