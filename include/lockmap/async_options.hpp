@@ -9,7 +9,8 @@
 
 namespace lockmap {
 
-/// How a coroutine waits for a key.
+/// How a coroutine waits for a key. (g++ 12 destroys an aggregate twice that is made in braces
+/// within a co_await expression: there, give the options a name, and pass that.)
 struct AsyncOptions {
   /// To whom the key will belong; null: nobody, and no deadlock is found.
   Owner* owner = nullptr;

@@ -360,7 +360,8 @@ Coroutine note_turn(Set& set, int turn, std::vector<int>& turns) {
 }
 
 Coroutine try_until(Set& set, std::stop_token stop, bool& got) {
-  const auto guard = co_await set.try_async_lock(1, {.stop = std::move(stop)});
+  const AsyncOptions options{.stop = std::move(stop)};  // by name: see async_options.hpp
+  const auto guard = co_await set.try_async_lock(1, options);
   got = guard.has_value();
 }
 
