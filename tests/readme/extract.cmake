@@ -50,6 +50,7 @@ function(lockmap_extract_readme readme directory programs_variable snippets_vari
       string(REGEX REPLACE "#include [<\"][^\n]+[>\"]" "" block "${block}")
       set(source "#include <lockmap/lockmap.hpp>
 #include <chrono>
+#include <coroutine>
 #include <cstdint>
 #include <iostream>
 #include <memory>
