@@ -146,9 +146,9 @@ LOCKMAP_TEST_BOTH(ManyTest, KeepsNothingOfAStreamsElements) {
   auto map = make_map<typename TestFixture::StringMap>();
   map.insert("an apple that is too long to be stored in place", 1);
   map.insert("pear", 2);
-  std::istringstream text("pear plum pear\n");
+  std::istringstream text("pear plum orange\n");
   EXPECT_EQ(map.get_many(std::ranges::istream_view<std::string>(text)),
-            (std::vector<std::optional<int>>{2, std::nullopt, 2}));
+            (std::vector<std::optional<int>>{2, std::nullopt, std::nullopt}));
 }
 
 LOCKMAP_TEST_BOTH(ManyTest, TakesViewsThatMakeTheirElements) {
