@@ -349,7 +349,7 @@ TEST(LockSetTest, AFailedLockLeavesNoTrace) {
   expect_idle(set);
 }
 
-// -- Memory ----------------------------------------------------------------------------------------
+// -- Memory ---------------------------------------------------------------------------------------
 
 template <class Key>
 using Counted = LockSet<Key, default_hash<Key>, default_equal<Key>, CountingAllocator<Key>>;
