@@ -63,14 +63,6 @@ void append_lookups(Operations<World>& all, const std::string& form) {
       return value;
     }));
   });
-  add("get_many of ", [](World& world, const Given& key) {
-    const auto values = world.map.get_many(std::span(&key, 1));
-    if (values.front().has_value()) {
-      EXPECT_EQ(values.front()->number(), world.old_number());
-    } else {
-      EXPECT_EQ(world.old_number(), std::nullopt);
-    }
-  });
   add("read_many of ", [](World& world, const Given& key) {
     const std::size_t count = world.map.read_many(
         std::span(&key, 1),
@@ -416,6 +408,14 @@ Operations<World> operations_of_batch() {
                    world.arm();
                    EXPECT_TRUE(world.map.try_batch_lock({other, key, other}, Less{}));
                  }});
+  all.push_back({"get_many of numbers",
+                 [](World& world) {
+                   const std::vector<int> numbers = numbers_of_batch(world);
+                   world.arm();
+                   EXPECT_EQ(world.map.get_many(numbers).front().has_value(),
+                             world.old_number().has_value());
+                 },
+                 Leaves::old_value, Leaves::old_value, false});
   // More than an owner can note without memory; it makes do.
   all.push_back({"shared_batch_lock of many", [](World& world) {
                    std::vector<int> numbers(8);

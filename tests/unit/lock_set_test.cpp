@@ -351,7 +351,7 @@ TEST(LockSetTest, AFailedLockLeavesNoTrace) {
   expect_idle(set);
 }
 
-// -- Tasks and stops ------------------------------------------------------------------------------
+// -- Tasks and stops ----------------------------------------------------------------------------
 
 Coroutine note_turn(Set& set, int turn, std::vector<int>& turns) {
   auto guard = co_await set.async_lock(1);
@@ -405,7 +405,7 @@ TEST(LockSetTest, AStopEndsTheWait) {
   expect_idle(set);
 }
 
-// -- Memory ----------------------------------------------------------------------------------------
+// -- Memory ---------------------------------------------------------------------------------------
 
 template <class Key>
 using Counted = LockSet<Key, default_hash<Key>, default_equal<Key>, CountingAllocator<Key>>;

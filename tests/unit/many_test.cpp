@@ -146,9 +146,9 @@ LOCKMAP_TEST_BOTH(ManyTest, KeepsNothingOfAStreamsElements) {
   auto map = make_map<typename TestFixture::StringMap>();
   map.insert("an apple that is too long to be stored in place", 1);
   map.insert("pear", 2);
-  std::istringstream text("pear plum pear\n");
+  std::istringstream text("pear plum orange\n");
   EXPECT_EQ(map.get_many(std::ranges::istream_view<std::string>(text)),
-            (std::vector<std::optional<int>>{2, std::nullopt, 2}));
+            (std::vector<std::optional<int>>{2, std::nullopt, std::nullopt}));
 }
 
 LOCKMAP_TEST_BOTH(ManyTest, TakesViewsThatMakeTheirElements) {
@@ -276,7 +276,7 @@ LOCKMAP_TEST_BOTH(ManyTest, StoresMoveOnlyKeysAndValues) {
   EXPECT_EQ(sum, -435);
 }
 
-// -- Keys that others hold -------------------------------------------------------------------------
+// -- Keys that others hold ------------------------------------------------------------------------
 
 // Waits in a thread of its own for one held key; what can be done before was done.
 LOCKMAP_TEST_BOTH(ManyTest, AHeldKeyDoesNotStallTheOthers) {
@@ -382,7 +382,7 @@ LOCKMAP_TEST_BOTH(ManyTest, AKeyThatThisThreadHoldsIsADeadlock) {
   expect_quiet(numbers);
 }
 
-// -- Exceptions ------------------------------------------------------------------------------------
+// -- Exceptions -----------------------------------------------------------------------------------
 
 LOCKMAP_TEST_BOTH(ManyTest, AThrowingReadHoldsNothingAfterwards) {
   auto map = make_map<typename TestFixture::Map>();
@@ -423,7 +423,7 @@ LOCKMAP_TEST_BOTH(ManyTest, AThrowingCopyLeavesTheMapAsItWas) {
   expect_quiet(map);
 }
 
-// -- What lookups do to a cache --------------------------------------------------------------------
+// -- What lookups do to a cache -------------------------------------------------------------------
 
 TEST(ManyInACacheTest, CountsAndPromotesAsLookupsDo) {
   for (const bool large : {false, true}) {
@@ -468,7 +468,7 @@ TEST(ManyInACacheTest, ManyInsertionsKeepTheBound) {
   expect_quiet(cache);
 }
 
-// -- Beside other threads --------------------------------------------------------------------------
+// -- Beside other threads -------------------------------------------------------------------------
 
 LOCKMAP_TEST_BOTH(ManyTest, EachKeyByItselfIsAtomic) {
   using Pairs = MapOf<TypeParam, int, std::pair<long, long>>;

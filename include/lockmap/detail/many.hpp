@@ -3,6 +3,7 @@
 #ifndef LOCKMAP_DETAIL_MANY_HPP
 #define LOCKMAP_DETAIL_MANY_HPP
 
+#include <algorithm>
 #include <array>
 #include <concepts>
 #include <cstddef>
@@ -157,17 +158,35 @@ void in_sections(std::span<Item> items, const F& f) {
   }
 }
 
-template <class Section, class Item>
-void prefetch(std::span<Item> items) {
+// Where a key is looked up.
+template <class Shard>
+struct Place {
+  std::uint64_t hash;
+  Shard* shard;
+};
+
+template <class Shard>
+LOCKMAP_NOINLINE void prefetch(std::span<const Place<Shard>> places) {
+  using Section = typename Shard::ReadSection;
+  using At = const Place<Shard>&;
   detail::in_sections<Section>(
-      items, [](const Section& section, const Item& item) { section.prefetch_tag(item.key); });
+      places, [](const Section& section, At place) { section.prefetch_tag(place.hash); });
   detail::in_sections<Section>(
-      items, [](const Section& section, const Item& item) { section.prefetch_node(item.key); });
-  if constexpr (requires(const Section& section, const Item& item) {
-                  section.prefetch_text(item.key);
-                }) {
+      places, [](const Section& section, At place) { section.prefetch_node(place.hash); });
+  if constexpr (is_string<typename Shard::key_type>) {
     detail::in_sections<Section>(
-        items, [](const Section& section, const Item& item) { section.prefetch_text(item.key); });
+        places, [](const Section& section, At place) { section.prefetch_text(place.hash); });
+  }
+}
+
+// For any number of keys: calls `place(key)` for each.
+template <class Shard, class Key, class F>
+void prefetch(std::span<Key> keys, const F& place) {
+  for (std::size_t first = 0; first < keys.size(); first += group_size) {
+    const std::size_t count = (std::min)(group_size, keys.size() - first);
+    std::array<Place<Shard>, group_size> places;
+    for (std::size_t i = 0; i < count; ++i) places[i] = place(keys[first + i]);
+    detail::prefetch(std::span<const Place<Shard>>(places.data(), count));
   }
 }
 

@@ -124,17 +124,14 @@ class alignas(cache_line) Shard : private StructureLock {
 
     // Begin to fetch where the table has the key's tag; once that is here, the node; and then what
     // the node's key has elsewhere.
-    template <class T>
-    void prefetch_tag(const HashedKey<T>& key) const noexcept {
-      shard_.table_.prefetch(key);
+    void prefetch_tag(std::uint64_t hash) const noexcept {
+      shard_.table_.prefetch(NodePrefetch{hash});
     }
-    template <class T>
-    void prefetch_node(const HashedKey<T>& key) const noexcept {
-      (void)shard_.table_.find(NodePrefetch{key.hash});
+    void prefetch_node(std::uint64_t hash) const noexcept {
+      (void)shard_.table_.find(NodePrefetch{hash});
     }
-    template <class T>
-    void prefetch_text(const HashedKey<T>& key) const noexcept requires(is_string<Key>) {
-      (void)shard_.table_.find(TextPrefetch{key.hash});
+    void prefetch_text(std::uint64_t hash) const noexcept requires(is_string<Key>) {
+      (void)shard_.table_.find(TextPrefetch{hash});
     }
 
    private:

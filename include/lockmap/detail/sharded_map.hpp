@@ -1274,6 +1274,14 @@ class ShardedMap {
     return shards().front().values().count() > cached / sizeof(Node) / shards().size();
   }
 
+  template <class Item>
+  void prefetch_if_it_pays(std::span<Item> items) const {
+    if (!prefetch_pays()) return;
+    detail::prefetch<Shard>(items, [](const Item& item) {
+      return Place<Shard>{item.key.hash, item.shard};
+    });
+  }
+
   // Calls `visit(index, value)` for each key of a range that has a value: in a section, or holding
   // the key shared.
   template <bool in_section, bool lasting, class Prepare, class Visit>
@@ -1291,7 +1299,7 @@ class ShardedMap {
     template <class Item>
     [[nodiscard]] LeftOver attempt(std::span<Item> items) const {
       LeftOver left_over;
-      if (map.prefetch_pays()) detail::prefetch<ReadSection>(items);
+      map.prefetch_if_it_pays(items);
       if constexpr (in_section) {
         if (!map.shards().front().policy().changes_on(touch)) {
           look_in<ReadSection>(items, left_over);
@@ -1358,7 +1366,7 @@ class ShardedMap {
     template <class Item>
     [[nodiscard]] LeftOver attempt(std::span<Item> items) {
       LeftOver of_group;
-      if (map.prefetch_pays()) detail::prefetch<ReadSection>(items);
+      map.prefetch_if_it_pays(items);
       for (Item& item : items) {
         if (!left_over.contains(item.key.hash) && insert_one(item, Immediately{}, added)) continue;
         left_over.add(item.key.hash);
@@ -1435,8 +1443,9 @@ class ShardedMap {
       detail::prefetch_for_writing(&shards_.of(keys.back().hash));  // all misses at once
     }
     if (keys.size() <= most_prefetched && prefetch_pays()) {
-      for (const auto& key : keys) ReadSection(shards_.of(key.hash)).prefetch_tag(key);
-      for (const auto& key : keys) ReadSection(shards_.of(key.hash)).prefetch_node(key);
+      detail::prefetch<Shard>(std::span(keys.data(), keys.size()), [this](const auto& key) {
+        return Place<Shard>{key.hash, &shards_.of(key.hash)};
+      });
     }
     batch.guards_.reserve(keys.size());
     for (HashedKey<Key>* const key : sorted(keys, less)) {
