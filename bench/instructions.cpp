@@ -2,11 +2,15 @@
 // work is the same in every run: one thread, fixed keys in a fixed order.
 #include <array>
 #include <charconv>
+#include <coroutine>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lockmap/lockmap.hpp"
@@ -103,14 +107,15 @@ Detached await_guards(std::uint64_t count, Guard await_guard) {
 void async_guard(std::uint64_t count) {
   Map map;
   fill(map);
-  await_guards(count, [&map](std::uint64_t key) { return map.async_entry(key); });
+  await_guards(count, [&map](std::uint64_t key) { return map.async_entry(std::move(key)); });
 }
 
 void async_guard_of_owner(std::uint64_t count) {
   Map map;
   fill(map);
   lockmap::Owner owner;
-  await_guards(count, [&](std::uint64_t key) { return map.async_entry(key, {.owner = &owner}); });
+  await_guards(
+      count, [&](std::uint64_t key) { return map.async_entry(std::move(key), {.owner = &owner}); });
 }
 
 void guard_absent(std::uint64_t count) {

@@ -387,9 +387,9 @@ LOCKMAP_TEST_BOTH(AsyncDeadlockTest, FindsWhatBruteForceFinds) {
 // the test would not end; and whoever gets the error lets go and tries again.
 LOCKMAP_TEST_BOTH(AsyncDeadlockTest, TasksAndThreadsTogether) {
   constexpr int keys = 4;
-  const int rounds = scaled(300);
+  constexpr int rounds = scaled(300);
   auto& map = this->map_;
-  const auto transfer = [rounds](auto& m, Executor& executor, unsigned seed) -> Coroutine {
+  const auto transfer = [](auto& m, Executor& executor, unsigned seed) -> Coroutine {
     std::mt19937 random(seed);
     co_await executor.schedule();
     for (int i = 0; i < rounds; ++i) {

@@ -257,7 +257,8 @@ class KeyLock {
                             Released& released) noexcept {
     if (!withdraw(access, waiter)) return false;
     released = unpin(access);
-    put_in_queue(waiter, released.to_wake);
+    put_in_queue(waiter);
+    released.to_wake.note_tasks();
     return true;
   }
 
@@ -483,19 +484,19 @@ class KeyLock {
       queues_.remove(waiter);
       if (admission.granted) waiter.grant();
       if (waiter.is_task()) {
-        put_in_queue(static_cast<TaskWaiter&>(waiter), released.to_wake);
+        put_in_queue(static_cast<TaskWaiter&>(waiter));
       } else {
         to_wake.push_back(waiter);
       }
     }
+    if (admission.waiters != 0) released.to_wake.note_tasks();
     return released;
   }
 
   // A task that is to go on when the calling thread has left its section.
-  void put_in_queue(TaskWaiter& waiter, WakeList& to_wake) noexcept {
+  void put_in_queue(TaskWaiter& waiter) noexcept {
     Registry& registry = structure_.registry();
     ThisModule::record(registry).to_resume.push_back(waiter.resumption, registry.resume_mutexes);
-    to_wake.note_task();
   }
 
   // Takes a hold away if nothing else is to be done.
