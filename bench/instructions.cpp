@@ -2,11 +2,15 @@
 // work is the same in every run: one thread, fixed keys in a fixed order.
 #include <array>
 #include <charconv>
+#include <coroutine>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lockmap/lockmap.hpp"
@@ -77,6 +81,41 @@ void guard(std::uint64_t count) {
     auto entry = map.entry(key);
     return ++*entry;
   });
+}
+
+// A coroutine that runs to its end when it is called.
+struct Detached {
+  struct promise_type {
+    static Detached get_return_object() noexcept { return {}; }
+    static std::suspend_never initial_suspend() noexcept { return {}; }
+    static std::suspend_never final_suspend() noexcept { return {}; }
+    static void return_void() noexcept {}
+    [[noreturn]] static void unhandled_exception() noexcept { std::terminate(); }
+  };
+};
+
+template <class Guard>
+Detached await_guards(std::uint64_t count, Guard await_guard) {
+  std::uint64_t sum = 0;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    auto entry = co_await await_guard(i % key_count);
+    sum += ++*entry;
+  }
+  if (sum == 0) std::abort();
+}
+
+void async_guard(std::uint64_t count) {
+  Map map;
+  fill(map);
+  await_guards(count, [&map](std::uint64_t key) { return map.async_entry(std::move(key)); });
+}
+
+void async_guard_of_owner(std::uint64_t count) {
+  Map map;
+  fill(map);
+  lockmap::Owner owner;
+  await_guards(
+      count, [&](std::uint64_t key) { return map.async_entry(std::move(key), {.owner = &owner}); });
 }
 
 void guard_absent(std::uint64_t count) {
@@ -158,6 +197,8 @@ constexpr std::array operations{
     Operation{"insert", insert},
     Operation{"guard", guard},
     Operation{"guard_absent", guard_absent},
+    Operation{"async_guard", async_guard},
+    Operation{"async_guard_of_owner", async_guard_of_owner},
     Operation{"shared_guard", shared_guard},
     Operation{"read", read},
     Operation{"insert_and_remove", insert_and_remove},

@@ -66,7 +66,7 @@ class TaskWait {
 
   // Locks the key, and notes it, or waits. Unless it waits, it must not be suspended.
   [[nodiscard]] Begin begin(const Task& task, Touch touch, const StopToken& stop,
-                            TaskHold<Node>& hold, std::exception_ptr& error) noexcept {
+                            TaskHold<Node>& hold) noexcept {
     {
       Section section(shard_);
       if (lock().lock_or_enqueue(section, waiter_, false)) {
@@ -80,7 +80,7 @@ class TaskWait {
       Section section(shard_);
       if (lock().withdraw(section, waiter_)) {
         section.finish(node_, lock().unpin(section), nullptr);
-        error = cycle;
+        error_ = cycle;
         return Begin::deadlock;
       }
     }
@@ -93,11 +93,13 @@ class TaskWait {
     return waiter_.resumption.suspend();
   }
 
-  // The end of waiting. Whether the key was granted; then notes the hold.
-  [[nodiscard]] bool end(const Task& task, Touch touch, TaskHold<Node>& hold) noexcept {
+  // The end of waiting. Whether the key was granted; then notes the hold. Throws if it would never
+  // have been.
+  [[nodiscard]] bool end(const Task& task, Touch touch, TaskHold<Node>& hold) {
     suspended_ = false;
     on_stop_.reset();
     edge_.reset();
+    if (error_ != nullptr) std::rethrow_exception(error_);
     if (!waiter_.granted()) return false;
     if constexpr (Shard::policy_type::enabled) {
       Section section(shard_);
@@ -153,6 +155,7 @@ class TaskWait {
   TaskWaiter waiter_;
   std::optional<StopCallback<OnStop>> on_stop_;
   std::optional<KeyLock::Edge> edge_;
+  std::exception_ptr error_;
 };
 
 // The guard that is awaited as a `Result`: that itself, or an optional one.
@@ -225,12 +228,13 @@ class HoldAwaiter {
       return false;
     }
     wait_.emplace(*shard_, *pinned_, task(), handle, options_);
-    switch (wait_->begin(task(), touch_, options_.stop, hold_, error_)) {
+    switch (wait_->begin(task(), touch_, options_.stop, hold_)) {
       case Wait::Begin::waiting:
         return wait_->suspend();
       case Wait::Begin::locked:
-      case Wait::Begin::deadlock:
         wait_.reset();
+        break;
+      case Wait::Begin::deadlock:
         break;
     }
     return false;
@@ -282,7 +286,6 @@ class HoldAwaiter {
   }
 
   LOCKMAP_NOINLINE void end_wait() {
-    if (error_ != nullptr) std::rethrow_exception(error_);
     if (wait_.has_value() && wait_->end(task(), touch_, hold_)) return;
     if (!GuardIn<Result>::is_optional && !hold_) detail::throw_canceled();
   }
@@ -294,7 +297,6 @@ class HoldAwaiter {
   Shard* shard_ = nullptr;
   TaskHold<Node> hold_;
   Node* pinned_ = nullptr;  // null: the key was locked at once
-  std::exception_ptr error_;
   std::optional<TaskWait<Shard, mode>> wait_;
 };
 

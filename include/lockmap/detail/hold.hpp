@@ -443,7 +443,7 @@ struct Task {
   TaskOwner* owner = nullptr;
   OwnerId id = nobody;  // in the map's registry
 
-  Task(TaskOwner* task, Registry& registry) noexcept
+  LOCKMAP_ALWAYS_INLINE Task(TaskOwner* task, Registry& registry) noexcept
       : owner(task), id(task != nullptr ? task->id_in(registry) : nobody) {}
 
   [[nodiscard]] bool shares(const StateWord& word) const noexcept {

@@ -105,12 +105,23 @@ namespace lockmap::detail {
 //       other sharers', before those who wait: once, as a reader that came a moment earlier.
 //   (5) Says only who holds the key, and the new owner's search for deadlocks comes later.
 //
+// A waiter is a thread's or a task's. A task never looks for itself: whoever admits it grants it
+// the key, as it does for a thread that has waited too long, so it is never on its way (I9). It has
+// no limit; a stop, or its end, withdraws it:
+//
+//   cancel             stop, still queued               withdraw, unpin   M     (in one section)
+//
+// From the section in which a task left the queue until it is resumed, it is in the queue of the
+// thread that was in that section (resume_queue.hpp); the key that it was granted is held meanwhile
+// by nobody but it, and whoever ends it then releases the key.
+//
 // No wake-up is lost: a waiter enters the queue, and the waiter bit is set, in one step that finds
 // the key held (lock_or_enqueue); whoever takes that hold away later sees the bit, in the same
 // word, and admits the head of the queue unless a waiter that was admitted before is still on its
 // way. That one then locks the key, or finds it held and clears the waking bit while that is so
 // (back in the queue), or clears it and gives up its pin (`unpin` admits): in all three cases a
-// step is to come that looks into the queue.
+// step is to come that looks into the queue. A task that is admitted holds the key, so its release
+// is to come.
 
 // A release or a withdrawal leaves this to the shard.
 struct Released {
@@ -246,7 +257,8 @@ class KeyLock {
                             Released& released) noexcept {
     if (!withdraw(access, waiter)) return false;
     released = unpin(access);
-    put_in_queue(waiter, released.to_wake);
+    put_in_queue(waiter);
+    released.to_wake.note_tasks();
     return true;
   }
 
@@ -472,19 +484,19 @@ class KeyLock {
       queues_.remove(waiter);
       if (admission.granted) waiter.grant();
       if (waiter.is_task()) {
-        put_in_queue(static_cast<TaskWaiter&>(waiter), released.to_wake);
+        put_in_queue(static_cast<TaskWaiter&>(waiter));
       } else {
         to_wake.push_back(waiter);
       }
     }
+    if (admission.waiters != 0) released.to_wake.note_tasks();
     return released;
   }
 
   // A task that is to go on when the calling thread has left its section.
-  void put_in_queue(TaskWaiter& waiter, WakeList& to_wake) noexcept {
+  void put_in_queue(TaskWaiter& waiter) noexcept {
     Registry& registry = structure_.registry();
     ThisModule::record(registry).to_resume.push_back(waiter.resumption, registry.resume_mutexes);
-    to_wake.note_task();
   }
 
   // Takes a hold away if nothing else is to be done.

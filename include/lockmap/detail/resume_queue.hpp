@@ -101,7 +101,7 @@ class ResumeQueue {
   // Resumes what is there, outside of every section. By whom it calls this for a second time, not
   // now: the call that is under way does it.
   void run() noexcept {
-    if (!running_) run_now();
+    if (mutex_ != nullptr && !running_) run_now();
   }
   // Before the thread blocks (R4).
   void run_before_blocking() noexcept {

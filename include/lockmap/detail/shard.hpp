@@ -628,7 +628,7 @@ class alignas(cache_line) Shard : private StructureLock {
       }
     }
     // Last: a task may do anything, and destroy the map once it is the last one.
-    if (deferred.to_wake.has_tasks()) ThisModule::record(registry()).to_resume.run();
+    if (!deferred.to_wake.empty()) ThisModule::record(registry()).to_resume.run();
   }
 
   // An owner's holds have paid for a process barrier, or it is yet to be enrolled. Keys are to be

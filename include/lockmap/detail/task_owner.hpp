@@ -31,13 +31,8 @@ class alignas(16) TaskOwner {  // a Hold keeps four bits in its address
   }
 
   // In maps of another registry than the first one's it is nobody: ids are a registry's own (G1).
-  [[nodiscard]] OwnerId id_in(Registry& registry) noexcept {
-    if (registry_ != &registry) [[unlikely]] {
-      if (registry_ != nullptr) return nobody;
-      registry_ = &registry;
-      id_ = registry.ids.take();
-    }
-    return id_;
+  [[nodiscard]] LOCKMAP_ALWAYS_INLINE OwnerId id_in(Registry& registry) noexcept {
+    return registry_ == &registry ? id_ : enroll(registry);
   }
 
   // Whether it holds a key: only then can it be part of a deadlock (I8).
@@ -70,6 +65,13 @@ class alignas(16) TaskOwner {  // a Hold keeps four bits in its address
   }
 
  private:
+  LOCKMAP_NOINLINE OwnerId enroll(Registry& registry) noexcept {
+    if (registry_ != nullptr) return nobody;
+    registry_ = &registry;
+    id_ = registry.ids.take();
+    return id_;
+  }
+
   Registry* registry_ = nullptr;  // of the map in which it first acquired a key
   OwnerId id_ = 0;
   std::size_t acquired_ = 0;

@@ -31,15 +31,28 @@ namespace lockmap::detail {
 // that closes a cycle is always a wait. Of all the owners of a cycle, the one that adds its edge
 // last sees all the others, because edges are added and followed under one mutex; what they hold
 // has not changed since. A shared request adds its edge when it is queued already: only then is it
-// certain to wait (an exclusive request may come into the queue before it).
+// certain to wait (an exclusive request may come into the queue before it). So does a task, in
+// whatever mode.
 //
 // No false positives: a recorded owner cannot release a key, for it cannot go on before its edge is
 // removed, which needs the mutex that the search holds. So each step of a search from a key to a
 // recorded holder stays true for the rest of the search. An owner that was given the key of its
 // own edge and has not woken yet is not waiting: for an exclusive request the word says so; for a
 // shared one, which may have been given the key together with others, `look` tells whether it is
-// still queued, and what the word was then. (Where an exclusive request that others queue behind
-// has a time limit, waiting might have ended by that.)
+// still queued, and what the word was then; and so it does for a task, which may have been given the
+// key, or have given up, long before it goes on and removes its edge. (Where an exclusive request
+// that others queue behind has a time limit, waiting might have ended by that.)
+//
+// Tasks (task_owner.hpp). While a task waits, nothing comes to it but the key that it waits for
+// (T1), so the first argument holds for it. But others may release what it holds (T2): a step from
+// a key to a task that holds it need not stay true. It was true when the search began, though: a
+// recorded task has got nothing since, and an edge that is met was there, under the mutex. So were
+// all the steps before it, and those to threads are true throughout. Hence a cycle that is found
+// existed when the search began: each of its owners then waited for a key that the next one held.
+// What ends it is only that somebody else releases a task's hold; a task that counts on that must
+// not wait as its owner. What is released earlier is never seen as held: the owner's record is
+// changed first, and a word that is free has no way on. Whoever holds for nobody is no owner: it is
+// never recorded, and no search goes on from its keys.
 class WaitGraph {
  public:
   constexpr WaitGraph() noexcept = default;

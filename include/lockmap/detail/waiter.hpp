@@ -82,15 +82,15 @@ class Waiter : public ListLinks {
 // Waiters that left their queues and are to be woken when the section is left, in their order.
 class WakeList {
  public:
-  [[nodiscard]] bool empty() const noexcept { return first_ == nullptr && !has_tasks_; }
+  [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
 
-  // Tasks were put into the thread's queue of those to be resumed.
-  [[nodiscard]] bool has_tasks() const noexcept { return has_tasks_; }
-  void note_task() noexcept { has_tasks_ = true; }
+  // There may be tasks to resume as well, in the thread's queue: then the list is not empty.
+  void note_tasks() noexcept {
+    if (first_ == nullptr) first_ = &no_thread;
+  }
 
-  // Not the tasks.
   void wake_all() noexcept {
-    for (ListLinks* links = first_; links != nullptr;) {
+    for (ListLinks* links = first_; links != nullptr && links != &no_thread;) {
       auto& waiter = static_cast<Waiter&>(*links);
       links = links->next;
       waiter.wake();
@@ -112,8 +112,9 @@ class WakeList {
   };
 
  private:
+  static inline constinit ListLinks no_thread{};
+
   ListLinks* first_ = nullptr;
-  bool has_tasks_ = false;
 };
 
 // The queues of a shard's keys: the waiters of one key in the order in which they are to be served.
