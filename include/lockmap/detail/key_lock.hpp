@@ -53,9 +53,11 @@ namespace lockmap::detail {
 //     has evict_on_release set, or an operation that evicts on release is under way. A node has the
 //     bit exactly while it is set aside; then its last release puts it back into the order and
 //     evicts. The bit is set and cleared under the shard mutex.
-// I11 In a shared section nothing is written, neither in the shard nor in a node. The shard mutex
-//     is not held while one lasts, except by other readers (section.hpp), so what needs it to
-//     happen does not: no key is locked, and pins that are 0 stay 0.
+// I11 In a shared section nothing is written, neither in the shard nor in a node, but marks and
+//     times of touches, by relaxed atomics that exclusive sections read. The shard mutex is not
+//     held while one lasts, except by other readers (section.hpp), so what needs it to happen does
+//     not: no key is locked, and pins that are 0 stay 0. A shared section that has the mutex while
+//     there is no bias is alone, and as good as an exclusive one.
 // I12 Waiters are admitted in their order: a shared request is queued behind every waiter, and so
 //     never overtakes an exclusive one that waits. Whatever takes a hold or a waiter away admits
 //     those at the head of the queue that can go on without it.

@@ -26,7 +26,7 @@ namespace lockmap::detail {
 //
 // L1  There are at least as many places for records, and in the heap, as the slab has nodes: so
 //     only `reserve` allocates.
-// L2  A key is in the heap exactly while it has a record with a due time and is not set aside.
+// L2  A key whose record has a due time is in the heap, unless it is set aside.
 // L3  The total is the sum of the weights of all records.
 //
 // `Links` is the base class of nodes that has the index, as `record`.

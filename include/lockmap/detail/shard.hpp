@@ -81,7 +81,7 @@ class alignas(cache_line) Shard : private StructureLock {
     bool made = false;
   };
 
-  // A look into the shard that changes nothing (I11).
+  // A look into the shard that changes nothing but marks of touches (I11).
   class ReadSection : public SharedSection {
    public:
     explicit ReadSection(Shard& shard) noexcept : SharedSection(shard), shard_(shard) {}
