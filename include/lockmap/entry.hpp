@@ -104,7 +104,8 @@ class WritableEntry : public ReadableEntry<Shard, Holder, Mode::exclusive> {
   }
 
   /// The value; if there is none, stores what `make()` returns first: a value or, in a cache, an
-  /// Expiring one. `make` may use other keys of the map. Throws what it throws; then there is still no value.
+  /// Expiring one. `make` may use other keys of the map. Throws what it throws; then there is still
+  /// no value.
   template <detail::MakerOf<mapped_type, Shard::policy_type::enabled> F>
   mapped_type& or_insert_with(F&& make) LOCKMAP_LIFETIMEBOUND {
     if (!has_value()) {

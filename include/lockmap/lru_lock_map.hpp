@@ -73,12 +73,13 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   using typename Base::TaskEntry;
 
   /// Called, as `listener(const Key&, Value&, EvictionCause)` or without the cause, for each value
-  /// that goes because of a bound or its time, after it has left the cache and its key was released,
-  /// on the thread whose operation removed it, outside of every internal lock. It may use the cache,
-  /// but an operation that made room for one key may hold that key meanwhile. It may be called by
-  /// several threads at a time, and from the destructor of an Entry: an exception that leaves it
-  /// ends in std::terminate. (An expired value is heard of with its key still held, if another is
-  /// stored in its place under a guard and the key cannot be copied or the value's move may throw.)
+  /// that goes because of a bound or its time, after it has left the cache and its key was
+  /// released, on the thread whose operation removed it, outside of every internal lock. It may use
+  /// the cache, but an operation that made room for one key may hold that key meanwhile. It may be
+  /// called by several threads at a time, and from the destructor of an Entry: an exception that
+  /// leaves it ends in std::terminate. (An expired value is heard of with its key still held, if
+  /// another is stored in its place under a guard and the key cannot be copied or the value's move
+  /// may throw.)
   ///
   /// Another thread may ask for the key, and load what the store has, just before the listener
   /// writes the evicted value back. So write back what can be applied in any order (what was added,

@@ -1,5 +1,5 @@
-// Ten thousand tasks on eight threads, which are cancelled and destroyed at random: sums stay exact,
-// no task is lost, and no key stays held.
+// Ten thousand tasks on eight threads, which are cancelled and destroyed at random: sums stay
+// exact, no task is lost, and no key stays held.
 
 #include <gtest/gtest.h>
 

@@ -46,8 +46,8 @@ namespace lockmap::detail {
   return deadlock_error(key, why);
 }
 
-// A key locked by an owner, in one mode or the other: by a thread or, if `Holder` says so, by a task
-// or, null, by nobody. Two words: it is returned in registers.
+// A key locked by an owner, in one mode or the other: by a thread or, if `Holder` says so, by a
+// task or, null, by nobody. Two words: it is returned in registers.
 template <class Node, class Holder = Owner>
 class Hold {
  public:

@@ -184,7 +184,8 @@ class KeyLock {
   // For an owner that holds the key shared: it is not to wait for those who wait for it.
   void lock_again() noexcept { word_.add_sharer(std::memory_order_relaxed); }
 
-  // The same for an owner whose hold may go meanwhile. False if the key is not held shared any more.
+  // The same for an owner whose hold may go meanwhile. False if the key is not held shared any
+  // more.
   [[nodiscard]] bool try_lock_again() noexcept {
     State state = word_.load(std::memory_order_relaxed);
     while (state.sharers() != 0) {

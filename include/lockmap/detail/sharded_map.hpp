@@ -370,12 +370,12 @@ class ShardedMap {
     return {*this, std::forward<Q>(key), std::move(options)};
   }
 
-  /// `get_or_insert_with` for a coroutine: the result of `co_await` is a copy of the value. If there
-  /// is none, `make()` returns an awaitable of a value (or, in a cache, of an Expiring one), which
-  /// one caller awaits under the key's exclusive hold, while the others wait for its result. Waits
-  /// as `async_shared_entry` does, and where there is no value as `async_entry`; the stop ends
-  /// waiting, not loading. Deadlock: as those, also if `make` asks for the key: without an owner,
-  /// it waits for ever. If `make` or what it returns throws, or the coroutine is destroyed
+  /// `get_or_insert_with` for a coroutine: the result of `co_await` is a copy of the value. If
+  /// there is none, `make()` returns an awaitable of a value (or, in a cache, of an Expiring one),
+  /// which one caller awaits under the key's exclusive hold, while the others wait for its result.
+  /// Waits as `async_shared_entry` does, and where there is no value as `async_entry`; the stop
+  /// ends waiting, not loading. Deadlock: as those, also if `make` asks for the key: without an
+  /// owner, it waits for ever. If `make` or what it returns throws, or the coroutine is destroyed
   /// meanwhile, nothing is stored, and the next that waits calls its own. Amortised constant time;
   /// allocates nothing if the value is there and nobody holds the key.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key, std::invocable F>

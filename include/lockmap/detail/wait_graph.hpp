@@ -39,9 +39,9 @@ namespace lockmap::detail {
 // recorded holder stays true for the rest of the search. An owner that was given the key of its
 // own edge and has not woken yet is not waiting: for an exclusive request the word says so; for a
 // shared one, which may have been given the key together with others, `look` tells whether it is
-// still queued, and what the word was then; and so it does for a task, which may have been given the
-// key, or have given up, long before it goes on and removes its edge. (Where an exclusive request
-// that others queue behind has a time limit, waiting might have ended by that.)
+// still queued, and what the word was then; and so it does for a task, which may have been given
+// the key, or have given up, long before it goes on and removes its edge. (Where an exclusive
+// request that others queue behind has a time limit, waiting might have ended by that.)
 //
 // Tasks (task_owner.hpp). While a task waits, nothing comes to it but the key that it waits for
 // (T1), so the first argument holds for it. But others may release what it holds (T2): a step from
