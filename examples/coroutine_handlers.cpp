@@ -136,9 +136,9 @@ Handler transfer(Bank& bank, std::uint32_t from, std::uint32_t to, std::int64_t 
 int main() {
   constexpr int requests = 2000;
 
+  std::latch done(requests);
   Bank bank;
   for (std::uint32_t id = 0; id < Bank::accounts; ++id) bank.balances.insert(id, Bank::deposit);
-  std::latch done(requests);
   for (std::uint32_t i = 0; i < requests; ++i) {
     const std::uint32_t from = i * 7 % Bank::accounts;
     const std::uint32_t to = (from + 1 + i % (Bank::accounts - 1)) % Bank::accounts;
@@ -150,6 +150,6 @@ int main() {
   bank.balances.for_each([&sum](std::uint32_t, std::int64_t balance) { sum += balance; });
   example::check(sum == Bank::accounts * Bank::deposit, "no money was made or lost");
   example::check(bank.booked == requests, "every request was booked");
-  std::cout << bank.booked << " transfers booked, " << bank.retries
-            << " of them again because two requests would have waited for each other\n";
+  std::cout << bank.booked << " transfers booked; " << bank.retries
+            << " times, one let go because two would have waited for each other\n";
 }

@@ -161,6 +161,7 @@ class WritableEntry : public ReadableEntry<Shard, Holder, Mode::exclusive> {
   using Base::hold_;
   using Base::shard_;
 
+  WritableEntry() noexcept = default;
   WritableEntry(WritableEntry&& other) noexcept = default;
   WritableEntry& operator=(WritableEntry&& other) noexcept = default;
   LOCKMAP_ALWAYS_INLINE ~WritableEntry() = default;

@@ -19,6 +19,14 @@ template <class Map, class AnyKey, class Result, bool may_make>
 class HoldAwaiter;
 template <class Map, class Q, class F>
 class LoadAwaiter;
+
+// For results that need a guard where there is none: one that was released.
+struct EmptyGuard {
+  template <class Guard>
+  [[nodiscard]] static Guard make() noexcept {
+    return Guard();
+  }
+};
 }  // namespace detail
 
 /// An Entry that belongs to no thread: it may be moved to, used and released on any, by one at a
@@ -81,6 +89,7 @@ class [[nodiscard]] TaskEntry : private detail::WritableEntry<Shard, detail::Tas
   friend class detail::HoldAwaiter;
   template <class Map, class Q, class F>
   friend class detail::LoadAwaiter;
+  friend struct detail::EmptyGuard;
   friend class Entry<Shard>;
   friend class SharedTaskEntry<Shard>;
 
@@ -92,6 +101,7 @@ class [[nodiscard]] TaskEntry : private detail::WritableEntry<Shard, detail::Tas
   using Base::shard_;
   using typename Base::Hold;
 
+  TaskEntry() noexcept = default;
   TaskEntry(Shard& shard, const Hold& hold) noexcept : Base(shard, hold) {}
   TaskEntry(Shard& shard, const Hold& hold, bool has, detail::Eviction eviction) noexcept
       : Base(shard, hold, has, eviction) {}
@@ -145,6 +155,7 @@ class [[nodiscard]] SharedTaskEntry
   friend class detail::HoldAwaiter;
   template <class Map, class Q, class F>
   friend class detail::LoadAwaiter;
+  friend struct detail::EmptyGuard;
   friend class SharedEntry<Shard>;
   friend class TaskEntry<Shard>;
 
@@ -153,6 +164,7 @@ class [[nodiscard]] SharedTaskEntry
   using Base::shard_;
   using typename Base::Hold;
 
+  SharedTaskEntry() noexcept = default;
   SharedTaskEntry(Shard& shard, const Hold& hold) noexcept : Base(shard, hold) {}
 };
 

@@ -26,7 +26,6 @@
 
 namespace lockmap::test {
 namespace async_deadlock_test {
-namespace {
 
 using detail::Mode;
 using detail::TestAccess;
@@ -440,6 +439,5 @@ LOCKMAP_TEST_BOTH(AsyncDeadlockTest, TasksAndThreadsTogether) {
   EXPECT_EQ(sum, 0);
 }
 
-}  // namespace
 }  // namespace async_deadlock_test
 }  // namespace lockmap::test

@@ -25,7 +25,6 @@
 
 namespace lockmap::test {
 namespace async_entry_test {
-namespace {
 
 using detail::TestAccess;
 
@@ -513,6 +512,5 @@ TEST(AsyncCacheTest, TheReleaseOfADestroyedTaskEvicts) {
   EXPECT_EQ(map.size(), 1U);
 }
 
-}  // namespace
 }  // namespace async_entry_test
 }  // namespace lockmap::test

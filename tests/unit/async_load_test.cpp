@@ -21,7 +21,6 @@
 
 namespace lockmap::test {
 namespace async_load_test {
-namespace {
 
 using detail::TestAccess;
 
@@ -210,6 +209,5 @@ TEST(AsyncLoadExpiryTest, ALoadedValueMayExpire) {
   EXPECT_FALSE(map.contains(1));
 }
 
-}  // namespace
 }  // namespace async_load_test
 }  // namespace lockmap::test

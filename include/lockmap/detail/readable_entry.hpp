@@ -30,6 +30,7 @@ class HeldKey<Shard, Holder, Mode::exclusive> {
   using Hold = detail::Hold<Node, Holder>;
   static constexpr bool cached = Shard::policy_type::enabled;
 
+  HeldKey() noexcept = default;
   HeldKey(Shard& shard, const Hold& hold) noexcept
       : HeldKey(shard, hold, cached ? hold.has_value() : hold.had_value()) {}
   HeldKey(Shard& shard, const Hold& hold, bool has_value,
@@ -59,10 +60,11 @@ class HeldKey<Shard, Holder, Mode::exclusive> {
     }
   }
 
-  Shard* shard_;
+  Shard* shard_ = nullptr;
   Hold hold_;
-  bool has_value_;  // the truth while the key is locked; the release writes it to the state word
-  Eviction eviction_;
+  bool has_value_ =
+      false;  // the truth while the key is locked; the release writes it to the state word
+  Eviction eviction_ = Eviction::any;
 };
 
 template <class Shard, class Holder>
@@ -76,6 +78,7 @@ class HeldKey<Shard, Holder, Mode::shared> {
   using Hold = detail::Hold<Node, Holder>;
   static constexpr bool cached = Shard::policy_type::enabled;
 
+  HeldKey() noexcept = default;
   HeldKey(Shard& shard, const Hold& hold) noexcept : shard_(&shard), hold_(hold) {}
   HeldKey(HeldKey&& other) noexcept : shard_(other.shard_), hold_(std::exchange(other.hold_, {})) {}
   HeldKey& operator=(HeldKey&& other) noexcept {
@@ -93,7 +96,7 @@ class HeldKey<Shard, Holder, Mode::shared> {
     if (hold_) detail::release_shared(*shard_, std::exchange(hold_, {}));
   }
 
-  Shard* shard_;
+  Shard* shard_ = nullptr;
   Hold hold_;
 };
 
@@ -153,6 +156,7 @@ class ReadableEntry : protected HeldKey<Shard, Holder, held_in> {
   static constexpr Mode mode = held_in;
 
   using Held::Held;
+  ReadableEntry() noexcept = default;
   ReadableEntry(ReadableEntry&& other) noexcept = default;
   ReadableEntry& operator=(ReadableEntry&& other) noexcept = default;
   LOCKMAP_ALWAYS_INLINE ~ReadableEntry() = default;

@@ -1,0 +1,122 @@
+// lockmap/asio.hpp: keys for Asio's coroutines, callbacks and futures.
+
+#if __has_include(<asio.hpp>)
+
+#include <gtest/gtest.h>
+
+#include <asio.hpp>
+
+#include <exception>
+#include <future>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include <lockmap/asio.hpp>
+#include <lockmap/lockmap.hpp>
+
+#include "test_access.hpp"
+#include "threads.hpp"
+
+namespace lockmap::test {
+namespace asio_test {
+
+using Map = LockMap<std::string, int>;
+
+TEST(AsioTest, ACallback) {
+  asio::io_context context;
+  Map map;
+  bool called = false;
+  async_entry(map, "a",
+              asio::bind_executor(context, [&](std::exception_ptr error, Map::TaskEntry e) {
+                EXPECT_FALSE(error);
+                e.insert(1);
+                called = true;
+              }));
+  EXPECT_FALSE(called) << "never within the call";
+  context.run();
+  EXPECT_TRUE(called);
+  EXPECT_EQ(map.get("a"), 1);
+}
+
+TEST(AsioTest, ACoroutineWaits) {
+  asio::io_context context;
+  Map map;
+  int order = 0;
+  std::optional<Map::Entry> held(map.entry("a"));
+  asio::co_spawn(
+      context,
+      [&]() -> asio::awaitable<void> {
+        auto entry = co_await async_entry(map, std::string("a"), asio::use_awaitable);
+        EXPECT_EQ(order++, 1);
+        entry.insert(2);
+        entry.unlock();
+        auto shared = co_await async_shared_entry(map, "a", asio::use_awaitable);
+        EXPECT_EQ(*shared, 2);
+      },
+      asio::detached);
+  asio::post(context, [&] {
+    EXPECT_EQ(order++, 0);
+    held.reset();
+  });
+  context.run();
+  EXPECT_EQ(order, 2);
+}
+
+TEST(AsioTest, AFuture) {
+  Map map;
+  std::optional<Map::Entry> held(map.entry("a"));
+  std::future<Map::TaskEntry> future = async_entry(map, "a", asio::use_future);
+  held.reset();
+  Map::TaskEntry entry = future.get();
+  EXPECT_EQ(entry.key(), "a");
+}
+
+TEST(AsioTest, ACancellation) {
+  asio::io_context context;
+  Map map;
+  asio::cancellation_signal signal;
+  const auto held = map.entry("a");
+  bool called = false;
+  async_entry(map, "a",
+              asio::bind_cancellation_slot(
+                  signal.slot(),
+                  asio::bind_executor(context, [&](std::exception_ptr error, Map::TaskEntry) {
+                    called = true;
+                    try {
+                      std::rethrow_exception(error);
+                    } catch (const std::system_error& canceled) {
+                      EXPECT_EQ(canceled.code(), std::errc::operation_canceled);
+                    }
+                  })));
+  asio::post(context, [&] { signal.emit(asio::cancellation_type::all); });
+  context.run();
+  EXPECT_TRUE(called);
+  EXPECT_EQ(detail::TestAccess::waiters(map, "a"), 0U);
+}
+
+TEST(AsioTest, ADeadlock) {
+  asio::io_context context;
+  Map map;
+  Owner owner;
+  bool caught = false;
+  asio::co_spawn(
+      context,
+      [&]() -> asio::awaitable<void> {
+        auto entry = co_await async_entry(map, "a", asio::use_awaitable, &owner);
+        try {
+          (void)co_await async_entry(map, "a", asio::use_awaitable, &owner);
+        } catch (const std::system_error& error) {
+          caught = error.code() == std::errc::resource_deadlock_would_occur;
+        }
+      },
+      asio::detached);
+  context.run();
+  EXPECT_TRUE(caught);
+}
+
+}  // namespace asio_test
+}  // namespace lockmap::test
+
+#endif
