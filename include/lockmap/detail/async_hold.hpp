@@ -224,7 +224,12 @@ class HoldAwaiter {
     using Wait = TaskWait<Shard, mode>;
     if (options_.stop.stop_requested()) {
       Section section(*shard_);
-      section.finish(*pinned_, shard_->lock_of(*pinned_).unpin(section), nullptr);
+      KeyLock lock = shard_->lock_of(*pinned_);
+      if (lock.try_lock_pinned(task().id, mode)) {  // giving up, it looks once more
+        hold_ = detail::note_hold(section, *pinned_, task(), mode, touch_);
+      } else {
+        section.finish(*pinned_, lock.unpin(section), nullptr);
+      }
       return false;
     }
     wait_.emplace(*shard_, *pinned_, task(), handle, options_);
