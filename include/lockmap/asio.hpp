@@ -99,8 +99,8 @@ Operation run(Handler handler, Wait wait) {
 }  // namespace detail::LOCKMAP_ASIO
 
 /// `map.async_entry(key)` as an asynchronous operation of Asio: completes with
-/// `void(std::exception_ptr, TaskEntry)` on the executor associated with the completion token, never
-/// within this call. The associated cancellation slot ends the wait with
+/// `void(std::exception_ptr, TaskEntry)` on the executor associated with the completion token,
+/// never within this call. The associated cancellation slot ends the wait with
 /// std::errc::operation_canceled; then, and after any other error, the entry is one that was
 /// released. The key is copied or moved in; the map must outlive the operation, and the owner, if
 /// there is one, its holds. Deadlock: as `async_entry`.
