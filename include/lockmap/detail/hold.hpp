@@ -266,8 +266,8 @@ LOCKMAP_NOINLINE void release_in_ledger(Shard& shard, const Hold<Node, Holder>& 
 }
 
 template <class Shard, class Node>
-LOCKMAP_NOINLINE void release_slow(Shard& shard, Node& node, bool has_value,
-                                   Eviction eviction) noexcept {
+LOCKMAP_NOINLINE LOCKMAP_FLATTEN void release_slow(Shard& shard, Node& node, bool has_value,
+                                                   Eviction eviction) noexcept {
   constexpr bool evicts = Shard::policy_type::enabled;
   const bool now = evicts && eviction == Eviction::others_now;
   KeyLock lock = shard.lock_of(node);

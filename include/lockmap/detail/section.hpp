@@ -117,7 +117,7 @@ class StructureLock {
   static constexpr std::size_t reads_per_slot = 16;
 
   // `unlock_shared` wants the result.
-  [[nodiscard]] ReaderSlot* lock_shared() noexcept {
+  [[nodiscard]] LOCKMAP_ALWAYS_INLINE ReaderSlot* lock_shared() noexcept {
     const Bias bias = bias_.load(std::memory_order_relaxed);
     if (bias > Bias::pinning) {
       if (ReaderSlot* const slot = announced_slot(bias)) return slot;

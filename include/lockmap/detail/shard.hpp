@@ -142,7 +142,7 @@ class alignas(cache_line) Shard : private StructureLock {
   // (I5, I6) is left behind as Deferred, and done when the section is left.
   class Section {
    public:
-    explicit Section(Shard& shard) noexcept : shard_(&shard) { shard.lock(); }
+    LOCKMAP_ALWAYS_INLINE explicit Section(Shard& shard) noexcept : shard_(&shard) { shard.lock(); }
     Section(const Section&) = delete;
     Section& operator=(const Section&) = delete;
     LOCKMAP_ALWAYS_INLINE ~Section() { leave(); }

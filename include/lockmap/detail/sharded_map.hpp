@@ -132,7 +132,7 @@ class ShardedMap {
     const auto hashed = keys_.hashed(key);
     Shard& shard = shards_.of(hashed.hash);
     const Hold hold = hold_existing<Mode::shared>(shard, hashed, Touch::lookup);
-    const bool found = hold.has_value();
+    const bool found = Policy::enabled ? hold.has_value() : hold.had_value();
     const SharedEntry entry(shard, hold);
     if constexpr (std::is_void_v<Result>) {
       if (found) std::invoke(std::forward<F>(f), *entry);
