@@ -54,6 +54,7 @@ struct Expiring {
   ExpiresIn expires_in;  ///< from then on
 };
 
+/// From a value and any duration.
 template <class Value, class Duration>
 Expiring(Value, Duration) -> Expiring<Value>;
 

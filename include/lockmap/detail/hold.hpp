@@ -72,6 +72,7 @@ class Hold {
   [[nodiscard]] bool belongs_to(const Holder& owner) const noexcept {
     return (owner_ & ~bits) == reinterpret_cast<std::uintptr_t>(&owner);
   }
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): one word for both, see the class.
   [[nodiscard]] Holder* owner() const noexcept { return reinterpret_cast<Holder*>(owner_ & ~bits); }
 
   // As the state word says until the release.
