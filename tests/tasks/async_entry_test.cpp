@@ -267,7 +267,7 @@ LOCKMAP_TEST_BOTH(AsyncEntryTest, AStoppedCoroutineIsResumedByItsHook) {
 
 LOCKMAP_TEST_BOTH(AsyncEntryTest, AStopAndAReleaseRace) {
   Executor executor(1);
-  for (int round = 0; round < scaled(1000); ++round) {
+  for (int round = 0; round < scaled(200); ++round) {
     std::stop_source source;
     Log log;
     std::optional<typename TestFixture::TestedMap::Entry> held(this->map_.entry(1));
@@ -353,7 +353,7 @@ LOCKMAP_TEST_BOTH(AsyncEntryTest, ACoroutineIsDestroyedByOneThatIsResumedBeforeI
 }
 
 LOCKMAP_TEST_BOTH(AsyncEntryTest, ACoroutineIsDestroyedBesideARelease) {
-  for (int round = 0; round < scaled(1000); ++round) {
+  for (int round = 0; round < scaled(200); ++round) {
     std::atomic<bool> given{false};
     const Resume hook = [&](std::coroutine_handle<>) { given = true; };  // drops it
     std::optional<typename TestFixture::TestedMap::TaskEntry> held(this->map_.entry(1).detach());
@@ -375,7 +375,7 @@ LOCKMAP_TEST_BOTH(AsyncEntryTest, ACoroutineIsDestroyedBesideARelease) {
 // -- Stacks and hooks --------------------------------------------------------------------------
 
 LOCKMAP_TEST_BOTH(AsyncEntryTest, AChainOfHandOversDoesNotGrowTheStack) {
-  const int count = sanitized ? 20'000 : 200'000;
+  const int count = sanitized ? 20'000 : 100'000;
   run_on_small_stack([&] {
     std::vector<Coroutine> coroutines;
     coroutines.reserve(static_cast<std::size_t>(count));

@@ -101,7 +101,7 @@ LOCKMAP_TEST_BOTH(StopTokenTest, ADeadlockIsReportedAtOnce) {
 
 LOCKMAP_TEST_BOTH(StopTokenTest, AStopAndAReleaseRace) {
   // Whatever comes first: the key is held or it is not, and nobody is left behind.
-  for (int round = 0; round < scaled(2000); ++round) {
+  for (int round = 0; round < scaled(400); ++round) {
     std::stop_source source;
     std::optional<typename TestFixture::TestedMap::Entry> held(this->map_.entry(1));
     std::atomic<bool> got{false};
