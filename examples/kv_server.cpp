@@ -274,7 +274,7 @@ class Server {
  public:
   Server(const tcp::endpoint& endpoint, std::size_t threads, std::size_t max_bytes,
          const Limits& limits)
-      : commands_(max_bytes), workers_(make_workers(threads, limits)) {
+      : commands_(max_bytes, limits.bulk), workers_(make_workers(threads, limits)) {
     listen(endpoint);
   }
 
