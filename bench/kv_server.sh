@@ -53,7 +53,8 @@ redis-server --bind 127.0.0.1 --port "${ports[redis]}" --dir "$scratch" --save '
 servers+=($!)
 # A server of somebody else may have got the port first; then ours ends.
 is_up() {
-  [[ $(redis-cli -p "${ports[redis]}" info server 2> /dev/null) == *process_id:"${servers[2]}"[!0-9]* ]]
+  [[ $(redis-cli -p "${ports[redis]}" info server 2> /dev/null) == \
+    *process_id:"${servers[2]}"[!0-9]* ]]
 }
 until_true is_up
 
@@ -90,11 +91,11 @@ awk '
     place = $2 " " $3
     if ($4 == "redis") {
       redis = $5
-      if (!(place in rates)) places[++count] = place
+      if (!(place in seen)) places[++count] = place
+      seen[place]
     } else {
       ratios[place, $4] = ratios[place, $4] " " $5 / redis
     }
-    rates[place] = rates[place] " "
     all[place, $4] = all[place, $4] " " $5
   }
   END {
@@ -105,7 +106,8 @@ awk '
       split(place, part, " ")
       printf "%-10s %-5s %12.0f", part[1], toupper(part[2]), median(all[place, "redis"])
       for (threads = 1; threads <= 2; ++threads) {
-        printf " %11.0f (x%.2f)", median(all[place, "kv" threads]), median(ratios[place, "kv" threads])
+        server = "kv" threads
+        printf " %12.0f (x%.2f)", median(all[place, server]), median(ratios[place, server])
       }
       print ""
     }
