@@ -32,8 +32,8 @@ namespace example {
 // key would take it by `async_entry`, and so would then every other command that wants such keys.
 class Commands {
  public:
-  // A value that is heavier than a shard's part of the bound is not kept, so `largest` says how many
-  // shards there may be.
+  // A shard does not keep a value that is heavier than its part of the bound, so `largest` decides
+  // how many shards there may be.
   Commands(std::size_t max_bytes, std::size_t largest)
       : values_({.shard_count = std::clamp<std::size_t>(max_bytes / 2 / largest, 1, most_shards),
                  .max_weight = max_bytes},

@@ -295,7 +295,8 @@ def write(name):
     with connect() as client:
         order = keys if name % 2 else keys[::-1]
         for i in range(rounds):
-            client.sendall(request("MSET", *(part for key in order for part in (key, f"{name}.{i}"))))
+            pairs = [part for key in order for part in (key, f"{name}.{i}")]
+            client.sendall(request("MSET", *pairs))
             check("MSET", client.recv(100), b"+OK\r\n")
 seen = set()
 failures = []
