@@ -35,14 +35,18 @@ start_server() {
   port=$(sed -n 's/^listening: .*://p' server.out)
 }
 
-# stop_server SIGNAL: leaves in $replies how many there were.
-stop_server() {
+# end_server: that of a server that got its signal. Leaves in $replies how many there were.
+end_server() {
   local code=0
-  kill -s "$1" "$server" 2> /dev/null || true  # it may have been told so before
   wait "$server" || code=$?
-  [ "$code" -eq 0 ] || fail "kv_server: exit code $code after $1: $(cat server.err)"
+  [ "$code" -eq 0 ] || fail "kv_server: exit code $code: $(cat server.err)"
   [ ! -s server.err ] || fail "kv_server: $(cat server.err)"
   replies=$(sed -n 's/^replies: //p' server.out)
+}
+
+stop_server() { # SIGNAL
+  kill -s "$1" "$server"
+  end_server
 }
 
 expect() { # WHAT ACTUAL EXPECTED
@@ -351,7 +355,7 @@ stop_server TERM
 for threads in 1 2; do
   start_server --threads $threads
   raw end "$server" << 'END' > end.out
-import os, signal, time
+import os, signal
 clients = 8
 replies = [0] * clients
 ready = threading.Barrier(clients + 1)
@@ -382,7 +386,7 @@ os.kill(int(sys.argv[2]), signal.SIGTERM)
 for thread in threads: thread.join()
 print(sum(replies))
 END
-  stop_server TERM
+  end_server
   expect "replies, with $threads threads" "$(cat end.out)" "$replies"
 done
 
