@@ -131,7 +131,7 @@ constexpr std::size_t size_of_shard(const Entry<Shard>* /*entry*/) {
 
 LOCKMAP_TEST_BOTH(ConstructionTest, AnEmptyShardTakesAsMuchAsTheReadmeSays) {
   constexpr const typename TestFixture::Map::Entry* no_entry = nullptr;
-  EXPECT_LE(size_of_shard(no_entry), test::is_lru<typename TestFixture::Map> ? 512U : 384U);
+  EXPECT_LE(size_of_shard(no_entry), test::is_lru<typename TestFixture::Map> ? 640U : 384U);
 }
 
 LOCKMAP_TEST_BOTH(ConstructionTest, EveryShardCountServesEveryKey) {

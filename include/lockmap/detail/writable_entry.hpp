@@ -151,7 +151,7 @@ class WritableEntry : public ReadableEntry<Shard, Holder, Mode::exclusive> {
   using Expiry = std::optional<ExpiresIn>;
 
   // Stores a value, with a time of its own or the cache's, and returns the previous one.
-  std::optional<mapped_type> store(mapped_type value, const Expiry& expires) {
+  std::optional<mapped_type> store(mapped_type&& value, const Expiry& expires) {
     std::optional<mapped_type> previous;
     if (!has_value()) {
       construct(expires, std::move(value));
