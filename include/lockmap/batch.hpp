@@ -158,7 +158,7 @@ class [[nodiscard]] Batch {
 
   // From the last one, where duplicates of a sorted range are.
   [[nodiscard]] bool holds(const typename Guard::Node& node) const noexcept {
-    return std::any_of(std::reverse_iterator(end()), std::reverse_iterator(begin()),
+    return std::any_of(std::make_reverse_iterator(end()), std::make_reverse_iterator(begin()),
                        [&node](const Guard& guard) { return guard.hold_.node() == &node; });
   }
 

@@ -189,7 +189,7 @@ class LoadAwaiter {
         std::move(self.options_));
     entry.eviction_ = Eviction::others;
     if (!entry.has_value()) {
-      LoadTimer timer(*entry.shard_);
+      LoadTimer<Shard> timer(*entry.shard_);
       store(entry, co_await std::invoke(std::move(self.make_)));
       timer.succeed();
     }

@@ -46,9 +46,9 @@ class EvictionListener {
     if constexpr (takes_cause<F>) {
       function_ = std::forward<F>(f);
     } else {
-      function_ = [f = std::decay_t<F>(std::forward<F>(f))](const Key& key, Value& value,
-                                                            EvictionCause /*cause*/) {
-        std::invoke(f, key, value);
+      function_ = [listener = std::decay_t<F>(std::forward<F>(f))](const Key& key, Value& value,
+                                                                   EvictionCause /*cause*/) {
+        std::invoke(listener, key, value);
       };
     }
   }

@@ -246,7 +246,7 @@ class LruEviction {
     ++mine.version;
     const bool for_ever = !expires.has_value() && rules_->time_to_live.count() == 0;
     set_deadline(node, mine, now,
-                 for_ever ? std::chrono::nanoseconds::max()
+                 for_ever ? (std::chrono::nanoseconds::max)()
                           : expires.value_or(ExpiresIn(rules_->time_to_live)).time());
   }
   // The value's time begins anew.
@@ -332,7 +332,7 @@ class LruEviction {
   }
   void set_deadline(Links& node, Record& mine, Time now, std::chrono::nanoseconds time) noexcept {
     mine.deadline =
-        time == std::chrono::nanoseconds::max() ? Ledger::never : Ledger::after(now, time);
+        time == (std::chrono::nanoseconds::max)() ? Ledger::never : Ledger::after(now, time);
     reschedule(node);
   }
 

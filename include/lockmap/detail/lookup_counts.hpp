@@ -20,7 +20,7 @@ class LookupCounts {
  public:
   // For so many processors; 0: nothing will be counted.
   explicit LookupCounts(std::size_t processors)
-      : stripes_(processors == 0 ? 0 : std::bit_ceil(std::min(2 * processors, most_stripes))),
+      : stripes_(processors == 0 ? 0 : std::bit_ceil((std::min)(2 * processors, most_stripes))),
         first_(stripes_.data()),
         mask_(stripes_.size() - 1) {}
 

@@ -63,7 +63,7 @@ class Refresh {
   // the turn began. Throws what `make` throws.
   template <class F>
   [[nodiscard]] Value run(F&& make) {
-    LoadTimer timer(shard_);
+    LoadTimer<Shard> timer(shard_);
     if constexpr (makes_expiring<F, Value>) {
       Expiring<Value> made = std::invoke(std::forward<F>(make));
       timer.succeed();

@@ -802,7 +802,8 @@ class alignas(cache_line) Shard : private StructureLock {
   LOCKMAP_NOINLINE void shrink_slow(const Node* kept) noexcept requires(Policy::enabled) {
     constexpr std::size_t purged_per_insertion = 2;
     std::size_t most = policy_.max_evict();
-    most -= std::min(most, purge(kept, std::min(most, purged_per_insertion)));
+    const std::size_t purged = purge(kept, std::min<std::size_t>(most, purged_per_insertion));
+    most -= std::min<std::size_t>(most, purged);
     for (; most != 0 && policy_.is_over(table_.size()); --most) {
       Removal cause = Removal::expired;
       Node* victim = expired_unpinned(kept);

@@ -1254,7 +1254,7 @@ class ShardedMap {
 
   template <class F>
   static void make_value(Entry& entry, F&& make) {
-    LoadTimer timer(*entry.shard_);
+    LoadTimer<Shard> timer(*entry.shard_);
     try {
       entry.or_insert_with(std::forward<F>(make));
       timer.succeed();
