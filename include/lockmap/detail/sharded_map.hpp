@@ -93,6 +93,14 @@ class ShardedMap {
   /// The shared guards of several keys.
   using SharedBatch = lockmap::Batch<SharedEntry, KeyTraits<Key, Hash, KeyEqual, Allocator>>;
 
+  /// What a coroutine awaits to get a guard of the key.
+  template <class Q, class Guard>
+  using Awaitable = HoldAwaitable<ShardedMap, Q, Guard>;
+
+  /// What a coroutine awaits to get a value that may have to be loaded.
+  template <class Q, class F>
+  using AwaitableLoad = LoadAwaitable<ShardedMap, Q, F>;
+
   ShardedMap(const ShardedMap&) = delete;
   ShardedMap& operator=(const ShardedMap&) = delete;
 
@@ -351,22 +359,21 @@ class ShardedMap {
   /// wait, and what `entry` throws. Amortised constant time; allocates nothing for a key that is
   /// there.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
-  [[nodiscard]] HoldAwaitable<ShardedMap, Q, TaskEntry> async_entry(Q&& key,
-                                                                    AsyncOptions options = {}) {
+  [[nodiscard]] Awaitable<Q, TaskEntry> async_entry(Q&& key, AsyncOptions options = {}) {
     return {*this, std::forward<Q>(key), std::move(options)};
   }
 
   /// `async_entry` for an optional guard, which is empty if the stop ends the wait.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
-  [[nodiscard]] HoldAwaitable<ShardedMap, Q, std::optional<TaskEntry>> try_async_entry(
-      Q&& key, AsyncOptions options) {
+  [[nodiscard]] Awaitable<Q, std::optional<TaskEntry>> try_async_entry(Q&& key,
+                                                                       AsyncOptions options) {
     return {*this, std::forward<Q>(key), std::move(options)};
   }
 
   /// `shared_entry` for a coroutine, as `async_entry` is `entry` for one.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
-  [[nodiscard]] HoldAwaitable<ShardedMap, Q, SharedTaskEntry> async_shared_entry(
-      Q&& key, AsyncOptions options = {}) {
+  [[nodiscard]] Awaitable<Q, SharedTaskEntry> async_shared_entry(Q&& key,
+                                                                 AsyncOptions options = {}) {
     return {*this, std::forward<Q>(key), std::move(options)};
   }
 
@@ -379,7 +386,7 @@ class ShardedMap {
   /// meanwhile, nothing is stored, and the next that waits calls its own. Amortised constant time;
   /// allocates nothing if the value is there and nobody holds the key.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key, std::invocable F>
-  [[nodiscard]] LoadAwaitable<ShardedMap, Q, std::decay_t<F>> async_get_or_insert_with(
+  [[nodiscard]] AwaitableLoad<Q, std::decay_t<F>> async_get_or_insert_with(
       Q&& key, F&& make, AsyncOptions options = {}) {
     static_assert(std::copy_constructible<Value>,
                   "lockmap: get_or_insert_with returns a copy, so Value must be copyable");
@@ -427,23 +434,23 @@ class ShardedMap {
     return try_entry(key.key, stop);
   }
   /// For a constant as the key.
-  [[nodiscard]] HoldAwaitable<ShardedMap, Key, TaskEntry> async_entry(
+  [[nodiscard]] Awaitable<Key, TaskEntry> async_entry(
       Constant<Key> key, AsyncOptions options = {}) requires std::is_arithmetic_v<Key> {
     return {*this, std::move(key.key), std::move(options)};
   }
   /// For a constant as the key.
-  [[nodiscard]] HoldAwaitable<ShardedMap, Key, std::optional<TaskEntry>> try_async_entry(
+  [[nodiscard]] Awaitable<Key, std::optional<TaskEntry>> try_async_entry(
       Constant<Key> key, AsyncOptions options) requires std::is_arithmetic_v<Key> {
     return {*this, std::move(key.key), std::move(options)};
   }
   /// For a constant as the key.
   template <std::invocable F>
-  [[nodiscard]] LoadAwaitable<ShardedMap, Key, std::decay_t<F>> async_get_or_insert_with(
+  [[nodiscard]] AwaitableLoad<Key, std::decay_t<F>> async_get_or_insert_with(
       Constant<Key> key, F&& make, AsyncOptions options = {}) requires std::is_arithmetic_v<Key> {
     return async_get_or_insert_with(std::move(key.key), std::forward<F>(make), std::move(options));
   }
   /// For a constant as the key.
-  [[nodiscard]] HoldAwaitable<ShardedMap, Key, SharedTaskEntry> async_shared_entry(
+  [[nodiscard]] Awaitable<Key, SharedTaskEntry> async_shared_entry(
       Constant<Key> key, AsyncOptions options = {}) requires std::is_arithmetic_v<Key> {
     return {*this, std::move(key.key), std::move(options)};
   }
