@@ -24,6 +24,18 @@
 
 namespace lockmap::test {
 
+// A range of elements that are moved from. (std::ranges::subrange does not compile with clang 14.)
+template <class Iterator>
+struct Moving {
+  Iterator first;
+  Iterator last;
+
+  Iterator begin() const { return first; }
+  Iterator end() const { return last; }
+};
+template <class Iterator>
+Moving(Iterator, Iterator) -> Moving<Iterator>;
+
 template <class World>
 using Operations = std::vector<Operation<World>>;
 
@@ -105,8 +117,7 @@ void append_storing(Operations<World>& all, const std::string& form) {
       [](World& world, Given& key) {
         std::vector<std::pair<Given, Value>> pairs;
         pairs.emplace_back(std::move(key), Value(new_number));
-        const auto moved = std::ranges::subrange(std::move_iterator(pairs.begin()),
-                                                 std::move_iterator(pairs.end()));
+        const Moving moved{std::move_iterator(pairs.begin()), std::move_iterator(pairs.end())};
         world.arm();
         EXPECT_EQ(
             std::is_reference_v<Q> ? world.map.insert_many(pairs) : world.map.insert_many(moved),

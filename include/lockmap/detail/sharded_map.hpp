@@ -679,7 +679,7 @@ class ShardedMap {
   /// The same for a braced list of anything that keys can be made from, in any mix.
   [[nodiscard]] std::vector<std::optional<Value>> get_many(
       std::initializer_list<AnyKey<Key>> keys) const {
-    return get_many(std::views::transform(std::span(keys.begin(), keys.size()), &AnyKey<Key>::key));
+    return get_many(std::span(keys.begin(), keys.size()));
   }
 
   /// `read` of each key: calls `f(index, const Value&)` for each element of the range whose key has
