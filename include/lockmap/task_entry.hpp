@@ -96,7 +96,6 @@ class [[nodiscard]] TaskEntry : private detail::WritableEntry<Shard, detail::Tas
   using Base::eviction_;
   using Base::has_value_;
   using Base::hold_;
-  using Base::keep_ledger;
   using Base::mode;
   using Base::shard_;
   using typename Base::Hold;

@@ -245,6 +245,16 @@ TEST_F(LruExpiryTest, MakersMaySayHowLong) {
   EXPECT_EQ(cache.entry(2).expires_at(), start + 2s);
 }
 
+TEST_F(LruExpiryTest, MakersMaySayHowLongInACacheThatHadNoTimes) {
+  const auto make = [] { return Expiring<std::string>{"gone at once", 0s}; };
+  Cache loaded(10);
+  EXPECT_EQ(loaded.get_or_insert_with(1, make), "gone at once");
+  EXPECT_EQ(loaded.get(1), std::nullopt);
+  Cache guarded(10);
+  EXPECT_EQ(guarded.entry(1).or_insert_with(make), "gone at once");
+  EXPECT_EQ(guarded.get(1), std::nullopt);
+}
+
 TEST_F(LruExpiryTest, ATouchPutsOffTheEndOfTheIdleTime) {
   Cache cache(options(0s, 256s), listener());
   cache.insert(1, "touched");

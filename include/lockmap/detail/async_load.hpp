@@ -199,7 +199,6 @@ class LoadAwaiter {
   template <class T>
   static void store(Guard& entry, T&& made) {
     if constexpr (std::same_as<std::remove_cvref_t<T>, Expiring<Value>>) {
-      entry.keep_ledger();
       entry.construct(made.expires_in, std::forward<T>(made).value);
     } else {
       entry.or_insert(std::forward<T>(made));

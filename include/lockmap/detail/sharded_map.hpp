@@ -996,21 +996,15 @@ class ShardedMap {
 
   template <class Q>
   std::optional<Value> insert_expiring(Q&& key, Value&& value, ExpiresIn expires) {
-    return with_node(
-        std::forward<Q>(key),
-        [&](Section& section, Found found) {
-          return locked_insert(section.hand_over(), found, std::move(value), expires);
-        },
-        [](Section& section) { section.keep_ledger(); });
+    return with_node(std::forward<Q>(key), [&](Section& section, Found found) {
+      return locked_insert(section.hand_over(), found, std::move(value), expires);
+    });
   }
   template <class Q>
   bool try_insert_expiring(Q&& key, Value&& value, ExpiresIn expires) {
-    return with_node(
-        std::forward<Q>(key),
-        [&](Section& section, Found found) {
-          return locked_try_insert(section.hand_over(), found, std::move(value), expires);
-        },
-        [](Section& section) { section.keep_ledger(); });
+    return with_node(std::forward<Q>(key), [&](Section& section, Found found) {
+      return locked_try_insert(section.hand_over(), found, std::move(value), expires);
+    });
   }
 
   // What `present(shard, hashed, entry)` returns, with the key's value held shared; `make` makes it
@@ -1066,17 +1060,11 @@ class ShardedMap {
 
   using MapKeys = KeyTraits<Key, Hash, KeyEqual, Allocator>;
 
-  struct DoNothing {
-    void operator()(Section& /*section*/) const noexcept {}
-  };
-
-  // Hashes a key, calls `prepare(section)`, finds or makes the key's node, and returns
-  // `f(section, found)`.
-  template <class Q, class F, class Prepare = DoNothing>
-  LOCKMAP_ALWAYS_INLINE decltype(auto) with_node(Q&& key, const F& f, const Prepare& prepare = {}) {
+  // Hashes a key, finds or makes its node, and returns `f(section, found)`.
+  template <class Q, class F>
+  LOCKMAP_ALWAYS_INLINE decltype(auto) with_node(Q&& key, const F& f) {
     auto hashed = keys_.hashed(std::forward<Q>(key));
     Section section(shards_.of(hashed.hash));
-    prepare(section);
     return f(section,
              section.find_or_make(hashed, MapKeys::stored_key(hashed, std::forward<Q>(key))));
   }

@@ -157,6 +157,7 @@ class WritableEntry : public ReadableEntry<Shard, Holder, Mode::exclusive> {
       construct(expires, std::move(value));
       return previous;
     }
+    prepare_for(expires);
     const std::size_t weight = weight_of(value);
     previous.emplace(std::move(hold_.node()->value));
     hold_.node()->destroy_value();
@@ -177,6 +178,7 @@ class WritableEntry : public ReadableEntry<Shard, Holder, Mode::exclusive> {
   // Constructs a value where there is none.
   template <class... Args>
   void construct(const Expiry& expires, Args&&... args) {
+    prepare_for(expires);
     make_way();
     hold_.node()->construct_value(shard_->allocator(), std::forward<Args>(args)...);
     note_stored();
@@ -221,7 +223,12 @@ class WritableEntry : public ReadableEntry<Shard, Holder, Mode::exclusive> {
     }
   }
 
-  // For a cache that has had no ledger so far.
+  // A time of the value's own needs a ledger, also in a cache that has had none so far.
+  void prepare_for(const Expiry& expires) {
+    if constexpr (cached) {
+      if (expires.has_value()) keep_ledger();
+    }
+  }
   void keep_ledger() requires(cached) {
     if (hold_.in_ledger()) return;
     shard_->keep_ledger();
