@@ -7,24 +7,6 @@ cd "$scratch"
 server=
 port=
 
-cleanup() {
-  local child
-  for child in $(jobs -p); do kill -KILL "$child" 2> /dev/null || true; done
-  wait 2> /dev/null
-  rm -rf "$scratch"
-}
-trap cleanup EXIT
-
-# until_true COMMAND...: polls, for at most 20 s and some.
-until_true() {
-  local attempt
-  for ((attempt = 0; attempt < 400; ++attempt)); do
-    if "$@"; then return; fi
-    sleep 0.05
-  done
-  fail "not reached: $*: $(tail -n 5 log ./*.out ./*.err 2> /dev/null)"
-}
-
 redis() { timeout 10 redis-cli -h 127.0.0.1 -p "$port" "$@" 2> /dev/null; }
 runs() { kill -0 "$server" 2> /dev/null; }
 # A server of somebody else may have got the port first; then ours ends.

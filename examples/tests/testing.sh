@@ -12,11 +12,29 @@ binaries=$(cd "$1" && pwd)
 # shellcheck disable=SC2034 # for the tests
 source=$(cd "$2" && pwd)
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+
+# With the programs that are still running in the background.
+cleanup() {
+  local child
+  for child in $(jobs -p); do kill -KILL "$child" 2> /dev/null || true; done
+  wait 2> /dev/null
+  rm -rf "$scratch"
+}
+trap cleanup EXIT
 
 fail() {
   echo "FAILED: $*" >&2
   exit 1
+}
+
+# until_true COMMAND...: polls, for at most 20 s and some.
+until_true() {
+  local attempt
+  for ((attempt = 0; attempt < 400; ++attempt)); do
+    if "$@"; then return; fi
+    sleep 0.05
+  done
+  fail "not reached: $*: $(tail -n 5 log ./*.out ./*.err 2> /dev/null)"
 }
 
 # expect_exit CODE PROGRAM ARGUMENTS...: runs a program and leaves $scratch/out and $scratch/err.
