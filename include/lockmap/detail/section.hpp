@@ -235,10 +235,11 @@ class ExclusiveSection {
 // at the same time.
 class SharedSection {
  public:
-  explicit SharedSection(StructureLock& lock) noexcept : lock_(lock), slot_(lock.lock_shared()) {}
+  LOCKMAP_ALWAYS_INLINE explicit SharedSection(StructureLock& lock) noexcept
+      : lock_(lock), slot_(lock.lock_shared()) {}
   SharedSection(const SharedSection&) = delete;
   SharedSection& operator=(const SharedSection&) = delete;
-  ~SharedSection() { lock_.unlock_shared(slot_); }
+  LOCKMAP_ALWAYS_INLINE ~SharedSection() { lock_.unlock_shared(slot_); }
 
  protected:
   // Whether nobody else is in a section: then this one is as good as an exclusive one. (The bias
