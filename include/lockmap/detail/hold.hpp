@@ -88,6 +88,10 @@ class Hold {
   [[nodiscard]] bool is_weighed() const noexcept { return (owner_ & weighed_bit) != 0; }
   void set_weighed() noexcept { set(weighed_bit, true); }
 
+  // Of a shared hold: it was begun in its owner's slot (deferred_hold.hpp).
+  [[nodiscard]] bool is_deferred() const noexcept { return (owner_ & deferred_bit) != 0; }
+  void set_deferred(bool deferred) noexcept { set(deferred_bit, deferred); }
+
   // Whether the key has a value when the hold begins.
   [[nodiscard]] bool has_value() const noexcept {
     return (owner_ & (had_value_bit | expired_bit)) == had_value_bit;
@@ -98,6 +102,7 @@ class Hold {
   static constexpr std::uintptr_t expired_bit = 2;
   static constexpr std::uintptr_t in_ledger_bit = 4;
   static constexpr std::uintptr_t weighed_bit = 8;
+  static constexpr std::uintptr_t deferred_bit = 8;  // a shared hold is not weighed
   static constexpr std::uintptr_t bits = 15;
   static_assert(alignof(Holder) > bits);
 
@@ -140,9 +145,10 @@ LOCKMAP_ALWAYS_INLINE void add_hold(Owner& owner, const StateWord& word, Mode mo
   ++owner.held;
   if (mode == Mode::shared) owner.shared.add(word);
 }
-LOCKMAP_ALWAYS_INLINE void remove_hold(Owner& owner, const StateWord& word, Mode mode) noexcept {
+template <class Node>
+LOCKMAP_ALWAYS_INLINE void remove_hold(Owner& owner, const Hold<Node>& hold, Mode mode) noexcept {
   --owner.held;
-  if (mode == Mode::shared) owner.shared.remove(word);
+  if (mode == Mode::shared && !hold.is_deferred()) owner.shared.remove(hold.node()->state);
 }
 
 // Locks the key of a node if nobody holds or wants it.
@@ -154,7 +160,9 @@ template <Mode mode, class Section, class Found>
   if (!Section::may_read(node)) [[unlikely]] {
     return {};
   }
-  Owner& owner = section.owner_for_hold(found.made);
+  Owner& owner = mode == Mode::exclusive
+                     ? section.owner_for_hold(found.made)
+                     : section.owner_to_share(!found.made && !section.policy().changes_on(touch));
   const bool has_value = !found.made;  // I4
   section.shard().lock_of(node).lock_unpinned(section, owner.id, mode, has_value);
   detail::add_hold(owner, node.state, mode);
@@ -170,6 +178,53 @@ template <Mode mode, class Section, class Node>
   if (!section.shard().lock_of(node).try_lock_unpinned(section, owner.id, mode)) return {};
   detail::add_hold(owner, node.state, mode);
   return {node, owner, true};
+}
+
+// Locks the key of a node shared, beside other readers of the shard, if nobody has or wants it
+// exclusively and its value has not expired.
+template <class Section, class Node>
+[[nodiscard]] Hold<Node> try_hold_beside_readers(const Section& section, Node& node,
+                                                 Touch touch) noexcept {
+  auto& shard = section.shard();
+  const State state = node.state.load(std::memory_order_acquire);
+  // One that is set aside is touched in exclusive sections (I10).
+  if (!state.allows(Mode::shared) || state.evict_on_release()) return {};
+  if (state.has_value() && section.is_expired(node)) return {};
+  Owner& owner = ThisModule::record(shard.registry()).owner;
+  const bool deferred = section.defer(node.state);
+  if (deferred) {
+    ++owner.held;
+  } else {
+    if (!shard.lock_of(node).try_share(section)) return {};
+    detail::add_hold(owner, node.state, Mode::shared);
+  }
+  Hold<Node> hold = detail::make_hold(section, node, &owner, Mode::shared, state.has_value());
+  hold.set_deferred(deferred);
+  section.touch(node, touch);
+  return hold;
+}
+
+// Ends a deferred hold; false if it has been counted, and is yet to be released.
+template <class Shard, class Node>
+[[nodiscard]] LOCKMAP_ALWAYS_INLINE bool end_deferred(const Shard& shard,
+                                                      const Node& node) noexcept {
+  ReaderSlot& mine = *ThisModule::record(shard.registry()).slot;
+  DeferredHold::End end = mine.deferred.end(node.state);
+  if (end == DeferredHold::End::not_here) [[unlikely]] {
+    end = shard.registry().readers.end_deferred(node.state);
+  }
+  return end == DeferredHold::End::released;
+}
+
+// Makes it a hold that is counted in the word.
+template <class Shard, class Node>
+void count_deferred(Shard& shard, Hold<Node>& hold) noexcept {
+  if (!hold.is_deferred()) return;
+  { const typename Shard::Section section(shard); }  // in which no hold is deferred (B5)
+  (void)detail::end_deferred(shard, *hold.node());
+  hold.set_deferred(false);
+  Owner& mine = shard.this_owner();
+  if (hold.belongs_to(mine)) mine.shared.add(hold.node()->state);
 }
 
 // Locks a key that is pinned if that takes no waiting. Throws std::system_error if waiting would
@@ -290,7 +345,7 @@ LOCKMAP_NOINLINE void count_release(const Shard& shard, const Hold<Node>& hold,
   LOCKMAP_ASSERT(hold.belongs_to(mine) &&
                  "lockmap: an Entry is released by the thread that acquired it");
   // Else the owner's count stays too high, which costs time and misses no deadlock.
-  if (hold.belongs_to(mine)) detail::remove_hold(mine, hold.node()->state, mode);
+  if (hold.belongs_to(mine)) detail::remove_hold(mine, hold, mode);
 }
 
 // Takes a hold that is to go off what its owner knows, and returns who that is in the state word; 0
@@ -299,7 +354,7 @@ template <Mode mode, class Shard, class Node>
 LOCKMAP_ALWAYS_INLINE OwnerId forget_hold(const Shard& shard, const Hold<Node>& hold) noexcept {
   Owner& mine = ThisModule::owner();
   if (hold.belongs_to(mine)) [[likely]] {
-    detail::remove_hold(mine, hold.node()->state, mode);
+    detail::remove_hold(mine, hold, mode);
     return mine.id;
   }
   detail::count_release(shard, hold, mode);
@@ -344,6 +399,11 @@ LOCKMAP_NOINLINE void release_shared_slow(Shard& shard, Node& node) noexcept {
 template <class Shard, class Node, class Holder>
 LOCKMAP_ALWAYS_INLINE void release_shared(Shard& shard, Hold<Node, Holder> hold) noexcept {
   (void)detail::forget_hold<Mode::shared>(shard, hold);
+  if constexpr (std::is_same_v<Holder, Owner>) {
+    if (hold.is_deferred() && detail::end_deferred(shard, *hold.node())) [[likely]] {
+      return;
+    }
+  }
   if (!shard.lock_of(*hold.node()).try_release_shared()) [[unlikely]] {
     detail::release_shared_slow(shard, *hold.node());
   }
@@ -406,7 +466,8 @@ void note_upgrade(Shard& shard, const AnyHold& hold) noexcept {
 
 // Makes a shared hold an exclusive one, if the key has no other hold; else it stays shared.
 template <class Shard, class Node>
-[[nodiscard]] bool try_upgrade(Shard& shard, const Hold<Node>& hold) noexcept {
+[[nodiscard]] bool try_upgrade(Shard& shard, Hold<Node>& hold) noexcept {
+  detail::count_deferred(shard, hold);
   Owner& mine = shard.this_owner();
   LOCKMAP_ASSERT(hold.belongs_to(mine) &&
                  "lockmap: a SharedEntry is upgraded by the thread that acquired it");
@@ -427,8 +488,9 @@ template <class Shard, class Node>
 
 // Makes a hold of the calling thread that of a task, or of nobody (null).
 template <class Shard, class Node>
-[[nodiscard]] TaskHold<Node> detach(Shard& shard, const Hold<Node>& hold, Mode mode,
+[[nodiscard]] TaskHold<Node> detach(Shard& shard, Hold<Node> hold, Mode mode,
                                     TaskOwner* to) noexcept {
+  if (mode == Mode::shared) detail::count_deferred(shard, hold);
   Node& node = *hold.node();
   detail::count_release(shard, hold, mode);
   const OwnerId id = to != nullptr ? to->id_in(shard.registry()) : nobody;

@@ -165,6 +165,18 @@ class KeyLock {
     return false;
   }
 
+  // For a key that is there, beside others that read.
+  [[nodiscard]] bool try_share(ShareAccess /*access*/) noexcept {
+    State state = word_.load(std::memory_order_relaxed);
+    while (state.allows(Mode::shared)) {
+      if (word_.compare_exchange(state, state.pin().lock(0, Mode::shared),
+                                 std::memory_order_acquire)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   // For an owner that is to wait: from now on the node stays (I2).
   void pin(PinAccess /*access*/) noexcept { word_.add_pin(std::memory_order_relaxed); }
 

@@ -10,20 +10,10 @@
 #include <new>
 
 #include "lockmap/detail/config.hpp"
+#include "lockmap/detail/deferred_hold.hpp"
+#include "lockmap/detail/state_word.hpp"
 
 namespace lockmap::detail {
-
-class StateWord;
-
-// Small enough to share a key's state word with its flags and its pins; never 0. No two owners have
-// the same at a time (OwnerIds).
-using OwnerId = std::uint64_t;
-
-// Holds a key on nobody's behalf: a task without an Owner, or several of them.
-inline constexpr OwnerId nobody = (OwnerId{1} << 35U) - 1;
-
-// How a key is held: by one owner alone, or together with others that only read.
-enum class Mode : std::uint8_t { exclusive, shared };
 
 // The keys that an owner holds shared, by their words, each as often as it is held: a word says how
 // many hold it, and not who. Without memory for more than a few, some are left out: then waits
@@ -91,10 +81,13 @@ struct alignas(16) Owner {  // a Hold keeps four bits in its address
   // Keys it holds: only an owner that holds one can be part of a deadlock (I8).
   std::size_t held = 0;
   SharedHolds shared{};
+  const DeferredHolds* deferred = nullptr;  // those that are not in `shared`, once it reads
   // Until those under shard mutexes have paid for a process barrier (section.hpp).
   std::uint32_t holds_to_barrier = 1;
 
-  [[nodiscard]] bool shares(const StateWord& word) const noexcept { return shared.contains(word); }
+  [[nodiscard]] bool shares(const StateWord& word) const noexcept {
+    return shared.contains(word) || (deferred != nullptr && deferred->contains(word));
+  }
 };
 
 }  // namespace lockmap::detail

@@ -39,7 +39,7 @@ class ProcessBarrier {
   }
   static void run() noexcept {}
 #else
-  static constexpr std::memory_order store_order = std::memory_order_relaxed;
+  static constexpr std::memory_order store_order = std::memory_order_release;
   static constexpr std::memory_order load_order = std::memory_order_acquire;
 #ifdef LOCKMAP_MEMBARRIER
   // Whether there is such a fence; to be asked once before the first `run`.

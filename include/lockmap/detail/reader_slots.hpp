@@ -10,24 +10,28 @@
 
 #include "lockmap/detail/backoff.hpp"
 #include "lockmap/detail/config.hpp"
+#include "lockmap/detail/deferred_hold.hpp"
 #include "lockmap/detail/process_barrier.hpp"
+#include "lockmap/detail/state_word.hpp"
 
 namespace lockmap::detail {
 
-// Where one thread announces what it reads; only that thread writes `reading`.
+// Where one thread announces what it reads; only that thread writes `reading`. One cache line.
 struct alignas(cache_line) ReaderSlot {
-  static constexpr std::uint32_t reads_per_barrier = ProcessBarrier::price;
+  static constexpr std::uint32_t per_barrier = ProcessBarrier::price;
 
-  explicit constexpr ReaderSlot(const void* idle, std::size_t number = 0) noexcept
+  explicit constexpr ReaderSlot(const void* idle, std::uint32_t number = 0) noexcept
       : reading(idle), number_in_list(number) {}
 
   // The structure lock that the thread reads under; while it reads nothing, the slots that this one
   // belongs to: so one comparison tells that the slot is free and that writers will look at it.
   std::atomic<const void*> reading;
   std::atomic<bool> owned{true};
-  std::uint32_t reads_to_barrier = reads_per_barrier;  // until reads have paid for a barrier
-  std::size_t number_in_list;                          // so many were there before it
+  std::uint32_t reads_to_barrier = per_barrier;   // until reads have paid for a barrier
+  std::uint32_t shares_to_barrier = per_barrier;  // the same of shared holds in pinning sections
+  std::uint32_t number_in_list;                   // so many were there before it
   ReaderSlot* next = nullptr;
+  DeferredHolds deferred{};
 };
 
 // The slots of all threads that read under the locks of one registry. A slot is in the list before
@@ -52,7 +56,8 @@ class ReaderSlots {
     }
     auto* const slot = new (std::nothrow) ReaderSlot(this);
     if (slot == nullptr) return nullptr;
-    slot->number_in_list = count_.fetch_add(1, std::memory_order_relaxed);
+    slot->number_in_list =
+        static_cast<std::uint32_t>(count_.fetch_add(1, std::memory_order_relaxed));
     slot->next = first_.load(std::memory_order_relaxed);
     while (!first_.compare_exchange_weak(slot->next, slot, std::memory_order_seq_cst,
                                          std::memory_order_relaxed)) {
@@ -77,6 +82,26 @@ class ReaderSlots {
       Backoff::Crowd alone{0};
       Backoff backoff(alone);
       while (slot->reading.load(std::memory_order_seq_cst) == lock) backoff.pause();
+    }
+  }
+
+  // Counts the deferred holds under `lock` in the words of their keys. Nobody may announce it any
+  // more.
+  void count_deferred(const void* lock) const noexcept {
+    for (ReaderSlot* slot = first_.load(std::memory_order_acquire); slot != nullptr;
+         slot = slot->next) {
+      slot->deferred.count(lock);
+    }
+  }
+
+  // Ends a deferred hold of a key, wherever it is.
+  [[nodiscard]] DeferredHold::End end_deferred(const StateWord& word) const noexcept {
+    for (;;) {  // others' releases of the key may pass it on between looks
+      for (ReaderSlot* slot = first_.load(std::memory_order_acquire); slot != nullptr;
+           slot = slot->next) {
+        const DeferredHold::End end = slot->deferred.end(word);
+        if (end != DeferredHold::End::not_here) return end;
+      }
     }
   }
 

@@ -146,6 +146,8 @@ class LOCKMAP_ONE_PER_PROCESS ThisModule {
     ~Leave() {
       ReaderSlot* const slot = record_.slot;
       record_.slot = &no_slot_;
+      if (!slot->deferred.empty()) return;  // the owner's holds, for searches for deadlocks
+      record_.owner.deferred = nullptr;
       ReaderSlots::give_back(*slot);
     }
   };
@@ -154,6 +156,7 @@ class LOCKMAP_ONE_PER_PROCESS ThisModule {
     record_.joined = true;
     if (ReaderSlot* const slot = registry_.readers.take()) {
       record_.slot = slot;
+      record_.owner.deferred = &slot->deferred;
 // It runs when a thread ends, not at the program's exit.
 #if defined(__clang__)
 #pragma clang diagnostic push

@@ -11,10 +11,12 @@
 #include <utility>
 
 #include "lockmap/detail/config.hpp"
+#include "lockmap/detail/owner.hpp"
 #include "lockmap/detail/process_barrier.hpp"
 #include "lockmap/detail/reader_slots.hpp"
 #include "lockmap/detail/registry.hpp"
 #include "lockmap/detail/shard_mutex.hpp"
+#include "lockmap/detail/state_word.hpp"
 
 namespace lockmap::detail {
 
@@ -30,12 +32,15 @@ namespace lockmap::detail {
 //   reader                                      writer
 //   bias := the lock's                          lock the mutex
 //   if bias is ordered or plain:                if the lock is biased:
-//     slot := this lock     (seq_cst, plain)      bias of the lock := none         (seq_cst)
+//     slot := this lock     (seq_cst, release)    bias of the lock := none         (seq_cst)
 //     if still biased       (seq_cst, acquire)    unless it was ordered: process barrier
 //       read; slot := none          (release)     for each slot of all threads     (seq_cst):
 //       done                                        wait until it is not this lock
-//     slot := none                  (release)   read and write
-//   lock the mutex, read, unlock                unlock the mutex
+//     slot := none                  (release)     count the deferred holds under this lock
+//   lock the mutex, read, unlock                read and write
+//                                               unlock the mutex
+//
+// A hold that a reader begins can stay announced when it has left (deferred_hold.hpp).
 //
 // There are two kinds of bias for readers. Under `ordered`, announcing and looking again are
 // sequentially consistent, which costs a fence. Under `plain` they are a plain store and load, and
@@ -49,6 +54,8 @@ namespace lockmap::detail {
 // the key's. Since values must not be read without a lock meanwhile, readers end this bias as
 // writers do. It comes at the end of an exclusive section, if owners take turns in the shard and
 // the one that is inside has locked so many keys under the mutex that they have paid for a barrier.
+// A thread that has held as many keys in a row shared, while nobody held one otherwise, makes it the
+// readers' bias.
 //
 // B1  A reader that announces itself and finds the lock still biased is not overlooked.
 //     Ordered: in the single order of the seq_cst operations its look comes before the writer's
@@ -70,7 +77,7 @@ namespace lockmap::detail {
 //     whose slot is in use (KeyEqual of one map reads another map) takes the mutex, as does one
 //     that has none (no memory, or its thread is ending).
 // B5  A bias changes to or from `pinning` only through `none`: sections that read without locks and
-//     sections that pin never overlap.
+//     sections that pin never overlap; and while it is `none` or `pinning`, no hold is deferred.
 enum class Bias : std::uint8_t { none, pinning, ordered, plain };
 
 class StructureLock {
@@ -83,8 +90,12 @@ class StructureLock {
 
  protected:
   LOCKMAP_ALWAYS_INLINE void lock() noexcept {
-    mutex_.lock();
+    lock_to_share();
     reads_ = 0;
+  }
+  // For an exclusive section that may turn out to be as good as a read.
+  LOCKMAP_ALWAYS_INLINE void lock_to_share() noexcept {
+    mutex_.lock();
     const Bias bias = bias_.load(std::memory_order_relaxed);
     if (bias != Bias::none) [[unlikely]] {
       revoke(bias);
@@ -92,7 +103,17 @@ class StructureLock {
   }
   void unlock() noexcept { mutex_.unlock(); }
 
+  // An exclusive section was as good as a read, or was not. Whether readers are to have the bias
+  // when it ends.
+  [[nodiscard]] bool count_read(bool was_read) noexcept {
+    reads_ = was_read ? reads_ + 1 : 0;
+    return reads_ >= least_reads && reads_pay();
+  }
   // At the end of an exclusive section.
+  void let_read() noexcept {
+    reads_ = 0;
+    bias_.store(Bias::ordered, std::memory_order_seq_cst);
+  }
   void let_pin() noexcept {
     if (registry_.has_barrier.load(std::memory_order_relaxed)) {
       bias_.store(Bias::pinning, std::memory_order_release);
@@ -104,6 +125,12 @@ class StructureLock {
   }
   [[nodiscard]] bool lets_pin() const noexcept {
     return bias_.load(std::memory_order_relaxed) == Bias::pinning;
+  }
+  // Outside of every section: the pinning bias gives way to readers.
+  LOCKMAP_NOINLINE void let_read_instead_of_pin() noexcept {
+    lock();
+    let_read();
+    unlock();
   }
 
  private:
@@ -140,7 +167,7 @@ class StructureLock {
   }
 
   // The slot with an announcement that counts; null if there is none.
-  [[nodiscard]] ReaderSlot* announced_slot(Bias bias) noexcept {
+  [[nodiscard]] LOCKMAP_ALWAYS_INLINE ReaderSlot* announced_slot(Bias bias) noexcept {
     ReaderSlot* const slot = ThisModule::available_slot(registry_);
     if (slot == nullptr || announce(*slot, bias)) return slot;
     withdraw(*slot);
@@ -154,7 +181,7 @@ class StructureLock {
   }
 
   // Whether the announcement counts (B1).
-  [[nodiscard]] bool announce(ReaderSlot& slot, Bias bias) noexcept {
+  [[nodiscard]] LOCKMAP_ALWAYS_INLINE bool announce(ReaderSlot& slot, Bias bias) noexcept {
     if (bias != Bias::ordered) [[likely]] {
       slot.reading.store(this, ProcessBarrier::store_order);
       std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -167,16 +194,17 @@ class StructureLock {
     return bias_.load(std::memory_order_seq_cst) > Bias::pinning;
   }
 
+  [[nodiscard]] bool reads_pay() const noexcept {
+    return reads_ >= reads_per_slot * registry_.readers.count();
+  }
   LOCKMAP_NOINLINE void consider_bias() noexcept {
-    if (reads_ < reads_per_slot * registry_.readers.count()) return;
+    if (!reads_pay()) return;
     reads_ = 0;
-    if (bias_.load(std::memory_order_relaxed) == Bias::none) {
-      bias_.store(Bias::ordered, std::memory_order_seq_cst);  // B2
-    }
+    if (bias_.load(std::memory_order_relaxed) == Bias::none) let_read();  // B2
   }
 
   LOCKMAP_NOINLINE void make_plain(ReaderSlot& slot) noexcept {
-    slot.reads_to_barrier = ReaderSlot::reads_per_barrier;
+    slot.reads_to_barrier = ReaderSlot::per_barrier;
     if (!registry_.has_barrier.load(std::memory_order_relaxed)) return;
     const std::lock_guard<ShardMutex> lock(mutex_);
     if (bias_.load(std::memory_order_relaxed) == Bias::ordered) {
@@ -188,17 +216,27 @@ class StructureLock {
     bias_.store(Bias::none, std::memory_order_seq_cst);
     if (bias != Bias::ordered) ProcessBarrier::run();
     registry_.readers.wait_for_readers(this);
+    if (bias != Bias::pinning) registry_.readers.count_deferred(this);  // B5
   }
 
   ShardMutex mutex_;
   std::uint32_t reads_ = 0;  // since the last writer; guarded by the mutex
   std::atomic<Bias> bias_{Bias::none};
+  std::atomic<bool> pinned_exclusively_{false};  // in a pinning section, since that was asked
   Registry& registry_;
 };
 
-// Says, as a parameter, that the calling thread is in a section in which nodes may be pinned. Only
-// sections make one.
-class PinAccess {
+// Says, as a parameter, that the calling thread is in a section in which keys may be held shared.
+// Only sections make one.
+class ShareAccess {
+ protected:
+  friend class SharedSection;
+
+  ShareAccess() = default;
+};
+
+// The same of a section in which nodes may be pinned.
+class PinAccess : public ShareAccess {
  protected:
   friend class PinningSection;
 
@@ -241,6 +279,14 @@ class SharedSection {
   SharedSection& operator=(const SharedSection&) = delete;
   LOCKMAP_ALWAYS_INLINE ~SharedSection() { lock_.unlock_shared(slot_); }
 
+  // NOLINTNEXTLINE(google-explicit-constructor): a section is access.
+  operator ShareAccess() const noexcept { return {}; }
+
+  // Announces a shared hold, which stays when the section has ended. False if that cannot be.
+  [[nodiscard]] bool defer(const StateWord& word) const noexcept {
+    return slot_ != nullptr && slot_->deferred.begin(word, &lock_);
+  }
+
  protected:
   // Whether nobody else is in a section: then this one is as good as an exclusive one. (The bias
   // comes under the mutex only.)
@@ -274,6 +320,21 @@ class PinningSection {
 
   // NOLINTNEXTLINE(google-explicit-constructor): a section is access.
   operator PinAccess() const noexcept { return {}; }
+
+  // A key was locked. Whether so many were in a row, by this thread, that readers are to have the
+  // bias instead.
+  [[nodiscard]] bool count_hold(Mode mode) const noexcept {
+    std::atomic<bool>& exclusively = lock_.pinned_exclusively_;
+    if (mode == Mode::exclusive) {
+      if (!exclusively.load(std::memory_order_relaxed)) {
+        exclusively.store(true, std::memory_order_relaxed);
+      }
+      return false;
+    }
+    if (--slot_->shares_to_barrier != 0) return false;
+    slot_->shares_to_barrier = ReaderSlot::per_barrier;
+    return !exclusively.exchange(false, std::memory_order_relaxed);
+  }
 
  protected:
   PinningSection(StructureLock& lock, ReaderSlot* slot) noexcept : lock_(lock), slot_(slot) {}

@@ -84,7 +84,8 @@ class alignas(cache_line) Shard : private StructureLock {
   // A look into the shard that changes nothing but marks of touches (I11).
   class ReadSection : public SharedSection {
    public:
-    explicit ReadSection(Shard& shard) noexcept : SharedSection(shard), shard_(shard) {}
+    LOCKMAP_ALWAYS_INLINE explicit ReadSection(Shard& shard) noexcept
+        : SharedSection(shard), shard_(shard) {}
 
     // Null if the key has no node.
     template <class T>
@@ -95,8 +96,15 @@ class alignas(cache_line) Shard : private StructureLock {
     // Whether the value may be read in this section (I3); there is one, then (I4).
     [[nodiscard]] static bool may_read(const Node& node) noexcept { return is_unpinned(node); }
 
+    [[nodiscard]] Shard& shard() const noexcept { return shard_; }
+    [[nodiscard]] bool keeps_ledger() const noexcept { return shard_.policy_.keeps_ledger(); }
     [[nodiscard]] bool is_expired(const Node& node) const noexcept {
       return shard_.policy_.is_expired(node);
+    }
+    // The calling thread has got hold of a key whose value has not expired.
+    [[nodiscard]] static constexpr bool on_hold(Node& /*node*/, bool /*has_value*/,
+                                                Mode /*mode*/) noexcept {
+      return false;
     }
 
     // An unpinned key, whose value has not expired, is touched; or there is none to touch.
@@ -143,6 +151,14 @@ class alignas(cache_line) Shard : private StructureLock {
   class Section {
    public:
     LOCKMAP_ALWAYS_INLINE explicit Section(Shard& shard) noexcept : shard_(&shard) { shard.lock(); }
+    // To lock a key in one mode or the other.
+    LOCKMAP_ALWAYS_INLINE Section(Shard& shard, Mode mode) noexcept : shard_(&shard) {
+      if (mode == Mode::exclusive) {
+        shard.lock();
+      } else {
+        shard.lock_to_share();
+      }
+    }
     Section(const Section&) = delete;
     Section& operator=(const Section&) = delete;
     LOCKMAP_ALWAYS_INLINE ~Section() { leave(); }
@@ -179,6 +195,14 @@ class alignas(cache_line) Shard : private StructureLock {
         shard().on_holds_paid(owner, made);
       }
       return owner;
+    }
+    // The same, to hold the key shared. `was_read`: a shared section would have done.
+    [[nodiscard]] Owner& owner_to_share(bool was_read) noexcept {
+      if (shard().count_read(was_read)) [[unlikely]] {
+        shard().deferred_.lets_read = true;
+        shard().has_deferred_ = true;
+      }
+      return ThisModule::record(shard().registry()).owner;
     }
 
     // -- Finding and making nodes ----------------------------------------------------------------
@@ -419,6 +443,8 @@ class alignas(cache_line) Shard : private StructureLock {
   // Whether a look takes no mutex, for now.
   [[nodiscard]] bool allows_announced_reads() const noexcept { return this->lets_read(); }
 
+  using StructureLock::let_read_instead_of_pin;
+
   // Whether an announced section can begin, for now.
   [[nodiscard]] bool allows_announced_sections() const noexcept {
     if constexpr (Policy::enabled) return false;
@@ -576,8 +602,9 @@ class alignas(cache_line) Shard : private StructureLock {
   }
 
   // A map must not be destroyed while one of its keys is held or waited for.
-  void assert_unused() const noexcept {
+  void assert_unused() noexcept {
 #ifndef NDEBUG
+    const ExclusiveSection section(*this);  // in which no hold is deferred
     for (const Node* const node : table_) {
       LOCKMAP_ASSERT(is_unpinned(*node) && "lockmap: a map is destroyed while a key is held");
     }
@@ -603,12 +630,14 @@ class alignas(cache_line) Shard : private StructureLock {
     Node* last_victim = nullptr;   // (their listener is told why by their states)
     Node* moved_from = nullptr;    // a list of nodes whose contents have moved
     bool lets_pin = false;         // the pinning bias is to come
+    bool lets_read = false;        // the readers' bias is
   };
 
   LOCKMAP_NOINLINE void unlock_and_do_deferred() noexcept {
     Deferred deferred = std::exchange(deferred_, {});
     has_deferred_ = false;
     if (deferred.lets_pin) let_pin();
+    if (deferred.lets_read) let_read();
     unlock();
     deferred.to_wake.wake_all();
     if (deferred.unused != nullptr) {

@@ -833,7 +833,7 @@ class ShardedMap {
   // For the destructors of the maps: destroys all values while the whole map can still be used. (A
   // value whose destructor uses the map may store values there; then there is another round.)
   void destroy_all_values() noexcept {
-    for (const Shard& shard : shards()) shard.assert_unused();
+    for (Shard& shard : shards()) shard.assert_unused();
     if constexpr (!Node::trivially_destroyed) {
       bool again = true;
       while (again) {
@@ -938,10 +938,17 @@ class ShardedMap {
                                                                 const HashedKey<T>& key,
                                                                 Touch touch, const D& deadline = {},
                                                                 bool* too_early = nullptr) {
+    if constexpr (mode == Mode::shared) {
+      if (shard.allows_announced_reads()) {
+        bool absent = false;
+        const Hold hold = hold_beside_readers(shard, key, touch, absent);
+        if (hold || absent) return hold;
+      }
+    }
     if (shard.allows_announced_sections()) [[unlikely]] {
       if (const Hold hold = hold_announced<mode>(shard, key.borrowed(), deadline)) return hold;
     }
-    Section section(shard);
+    Section section(shard, mode);
     Node* const node = section.find_live(key);
     if (node == nullptr) {
       section.policy().on_miss(touch);
@@ -1076,11 +1083,16 @@ class ShardedMap {
     auto hashed = keys_.hashed(std::forward<Q>(key));
     Shard& shard = shards_.of(hashed.hash);
     Hold hold;
+    if constexpr (mode == Mode::shared) {
+      if (bool absent = false; shard.allows_announced_reads()) {
+        hold = hold_beside_readers(shard, hashed, Touch::use, absent);
+      }
+    }
     if (shard.allows_announced_sections()) [[unlikely]] {
       hold = hold_announced<mode>(shard, hashed.borrowed(), deadline);
     }
     if (!hold) [[likely]] {
-      Section section(shard);
+      Section section(shard, mode);
       const Found found =
           section.find_or_make(hashed, MapKeys::stored_key(hashed, std::forward<Q>(key)));
       hold = lock_found<mode>(section, found, Touch::use, deadline);
@@ -1096,6 +1108,20 @@ class ShardedMap {
         });
   }
 
+  // Locks a key shared, beside other readers of the shard. None if that cannot be, or if the key is
+  // absent, which is counted as a miss.
+  template <class T>
+  [[nodiscard]] static Hold hold_beside_readers(Shard& shard, const HashedKey<T>& key, Touch touch,
+                                                bool& absent) {
+    if (shard.policy().changes_on(touch)) return {};
+    const ReadSection section(shard);
+    Node* const node = section.find(key);
+    if (node != nullptr) return detail::try_hold_beside_readers(section, *node, touch);
+    section.miss(touch);
+    absent = true;
+    return {};
+  }
+
   // Locks a key that is there, in an announced section. None if that cannot be, or if the deadline
   // was too early.
   template <Mode mode, class T, class D>
@@ -1108,6 +1134,10 @@ class ShardedMap {
     if (node == nullptr) return {};
     const Hold hold = detail::try_hold_announced<mode>(section, *node);
     if (hold) [[likely]] {
+      if (section.count_hold(mode)) [[unlikely]] {
+        section.leave();
+        shard.let_read_instead_of_pin();
+      }
       return hold;
     }
     return detail::hold_contended<AnnouncedSection>(section.hand_over(), *node, mode, Touch::use,

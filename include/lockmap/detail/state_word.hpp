@@ -18,9 +18,17 @@
 #include <atomic>
 #include <cstdint>
 
-#include "lockmap/detail/owner.hpp"
-
 namespace lockmap::detail {
+
+// Small enough to share a key's state word with its flags and its pins; never 0. No two owners have
+// the same at a time (OwnerIds).
+using OwnerId = std::uint64_t;
+
+// Holds a key on nobody's behalf: a task without an Owner, or several of them.
+inline constexpr OwnerId nobody = (OwnerId{1} << 35U) - 1;
+
+// How a key is held: by one owner alone, or together with others that only read.
+enum class Mode : std::uint8_t { exclusive, shared };
 
 class State {
  public:
@@ -147,6 +155,9 @@ class StateWord {
   }
   State add_sharer(std::memory_order order) noexcept {
     return State(word_.fetch_add(State::one_sharer, order) + State::one_sharer);
+  }
+  State drop_sharer(std::memory_order order) noexcept {
+    return State(word_.fetch_sub(State::one_sharer, order)).release_shared();
   }
   State drop_pin(std::memory_order order) noexcept {
     return State(word_.fetch_sub(State::one_pin, order)).unpin();
