@@ -1,8 +1,10 @@
-/* The structure lock of a shard: include/lockmap/detail/section.hpp, with reader_slots.hpp.
+/* The structure lock of a shard: include/lockmap/detail/section.hpp, with reader_slots.hpp and
+ * deferred_hold.hpp.
  *
  *   tests/model/check.sh section.pml           one shard; threads come, go and come again
  *   tests/model/check.sh section.pml NESTED    two shards; a reader of the first uses the second
  *   tests/model/check.sh section.pml BARRIER   plain and pinning bias, too, and process barriers
+ *   tests/model/check.sh section.pml DEFER     two shards; readers defer their holds
  *   tests/model/check.sh section.pml LIVE      a writer that revokes the bias gets in
  *   tests/model/check.sh section.pml BUG_...   a bug is put in; it has to be found
  *
@@ -12,6 +14,7 @@
  * What it says: no reader is inside with a writer, nor are two writers; what a writer writes is
  * never read half done; a scan for readers misses none that joins the list of slots meanwhile, or
  * that took over the slot of one that has ended; nobody waits for ever, whenever the others stop.
+ * With DEFER: in an exclusive section all holds are counted, each once, in the word of their key.
  *
  * What it does not say: anything about memory order, but for one thing. Interleavings are
  * sequentially consistent, which is what the protocol asks of ordered announcements, of looking at
@@ -31,6 +34,10 @@
  *   BUG_PLAIN_UNDER_ORDERED     assertion: no_overlap
  *   BUG_ORDERED_UNDER_PINNING   assertion: no_overlap
  *   BUG_READ_UNDER_PINNING      assertion: no_overlap
+ *   BUG_DEFER_AFTER_LEAVING     assertion: all_counted
+ *   BUG_WORD_BEFORE_LOCK        assertion: all_counted
+ *   BUG_MARK_BEFORE_COUNT       assertion: all_counted
+ *   BUG_NO_UNCOUNT              assertion: all_counted
  *   BUG_SLOT_KEPT               end state
  *   BUG_RETRY_ANNOUNCE          cycle
  */
@@ -45,7 +52,11 @@
   defined(BUG_ORDERED_UNDER_PINNING) || defined(BUG_READ_UNDER_PINNING)
 #define BARRIER
 #endif
-#if defined(NESTED) || defined(BARRIER)
+#if defined(BUG_DEFER_AFTER_LEAVING) || defined(BUG_WORD_BEFORE_LOCK) || \
+  defined(BUG_MARK_BEFORE_COUNT) || defined(BUG_NO_UNCOUNT)
+#define DEFER
+#endif
+#if defined(NESTED) || defined(BARRIER) || defined(DEFER)
 #define JOINED /* every thread has its slot from the beginning */
 #endif
 
@@ -56,8 +67,15 @@
 #define PINNING 3
 
 #define THREADS 3
+#ifdef DEFER /* one only reads, one only writes: else there are too many states */
+#define FIRST_WRITER 1
+#define LAST_READER 1
+#else
+#define FIRST_WRITER 0
+#define LAST_READER 2
+#endif
 #define NONE 3
-#ifdef NESTED
+#if defined(NESTED) || defined(DEFER)
 #define SHARDS 2
 #else
 #define SHARDS 1
@@ -83,6 +101,12 @@ byte next[THREADS] = NONE;
 bit owned[THREADS];    /* the slot belongs to a thread */
 byte reading[THREADS]; /* the shard that its thread announces + 1; 0 is none */
 byte made;             /* how many slots there are */
+#ifdef DEFER
+byte place_lock[THREADS]; /* DeferredHold: the shard */
+byte place_word[THREADS]; /* the shard of the key + 1; 0 is none */
+bit marked[THREADS];
+byte sharers[SHARDS]; /* in the word of the one key of a shard */
+#endif
 #ifdef BARRIER
 byte buffered[THREADS]; /* what a store to `reading` that is still in its thread's buffer says */
 #endif
@@ -106,6 +130,9 @@ bit revoking; /* thread 0 has turned the bias off and waits for readers */
 /* The names under which spin reports what does not hold. */
 hidden byte no_overlap;
 hidden byte not_torn;
+#ifdef DEFER
+hidden byte all_counted;
+#endif
 
 inline consider_bias() {
   reads[shard] = 0;
@@ -197,10 +224,13 @@ proctype Thread(byte t) {
   bit reads_after;     /* it ends the pinning bias in order to read */
   byte i;
 #endif
+#ifdef DEFER
+  byte word;
+#endif
   bit outer_seen;
 
 idle:
-#ifdef NESTED
+#if defined(NESTED) || defined(DEFER)
   if
   :: shard = 0
   :: shard = 1
@@ -216,11 +246,11 @@ idle:
 begin:
   atomic {
     if
-    :: goto lock
+    :: t >= FIRST_WRITER -> goto lock
 #ifndef JOINED
     :: goto give_back
 #endif
-    :: true /* lock_shared */
+    :: t <= LAST_READER -> skip /* lock_shared */
     fi;
 #ifdef BARRIER
     kind = bias[shard];
@@ -407,6 +437,31 @@ inside:
     fi
   }
 #endif
+#ifdef DEFER
+  if
+#ifndef BUG_DEFER_AFTER_LEAVING
+  :: announced -> /* begin */
+#ifdef BUG_WORD_BEFORE_LOCK
+     place_word[slot] = shard + 1;
+     place_lock[slot] = shard;
+#else
+     place_lock[slot] = shard;
+     place_word[slot] = shard + 1;
+#endif
+     announced = 0;
+     reading[slot] = 0;
+     goto end
+#else
+  :: announced ->
+     announced = 0;
+     reading[slot] = 0;
+     place_lock[slot] = shard;
+     place_word[slot] = shard + 1;
+     goto end
+#endif
+  :: true
+  fi;
+#endif
 unlock_shared:
   atomic {
     end_to_read();
@@ -478,6 +533,55 @@ revoke:
      }
   od;
 
+#ifdef DEFER
+  scanned = head; /* ReaderSlots::count_deferred */
+  do
+  :: atomic {
+       scanned != NONE -> word = place_word[scanned];
+       if
+       :: word == 0 || marked[scanned] ->
+          word = 0;
+          scanned = next[scanned]
+       :: else
+       fi
+     }
+     if
+     :: atomic { word != 0 && place_lock[scanned] == shard ->
+          all_counted = (word == shard + 1); /* D3 */
+          assert(all_counted);
+#ifdef BUG_MARK_BEFORE_COUNT
+          marked[scanned] = 1
+#else
+          sharers[shard]++
+#endif
+        }
+        atomic {
+#ifdef BUG_MARK_BEFORE_COUNT
+          sharers[shard]++;
+#else
+          if
+          :: place_word[scanned] == word -> marked[scanned] = 1
+          :: else ->
+#ifndef BUG_NO_UNCOUNT
+             sharers[shard]--
+#else
+             skip
+#endif
+          fi;
+#endif
+          word = 0;
+          scanned = next[scanned]
+        }
+     :: atomic { word != 0 && place_lock[scanned] != shard ->
+          word = 0;
+          scanned = next[scanned]
+        }
+     :: word == 0
+     fi
+  :: scanned == NONE -> break
+  od;
+#endif
+
 #ifdef BARRIER
   if
   :: reads_after ->
@@ -491,6 +595,16 @@ change:
   atomic {
 #ifdef LIVE
     revoking = revoking & (t != 0);
+#endif
+#ifdef DEFER
+    all_counted = (readers[shard] == sharers[shard]);
+    assert(all_counted);
+    if
+    :: sharers[shard] != 0 -> /* the key is held */
+       mutex[shard] = 0;
+       finish()
+    :: else
+    fi;
 #endif
     must_be_without_writer();
     no_overlap = (readers[shard] == 0);
@@ -512,6 +626,27 @@ change:
     mutex[shard] = 0; /* unlock */
     finish()
   }
+
+#ifdef DEFER
+end:
+  atomic {
+    assert(place_word[slot] == shard + 1);
+    place_word[slot] = 0;
+    if
+    :: marked[slot] -> marked[slot] = 0
+    :: else ->
+       end_to_read();
+       finish()
+    fi
+  }
+  atomic { /* release_shared */
+    all_counted = (sharers[shard] != 0);
+    assert(all_counted);
+    sharers[shard]--;
+    end_to_read();
+    finish()
+  }
+#endif
 
 #ifdef BARRIER
 pinning:

@@ -14,6 +14,7 @@
 #include <lockmap/lockmap.hpp>
 
 #include "maps.hpp"
+#include "test_access.hpp"
 #include "threads.hpp"
 #include "waiting.hpp"
 
@@ -199,6 +200,69 @@ TEST_F(ReleasedElsewhereTest, ABatch) {
         taken_.count_down();
       });
   expect_all_free(1);
+}
+
+// Holds that are announced in their threads' slots, instead of counted with the key.
+class DeferredElsewhereTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    map_.insert(given, 1);
+    detail::TestAccess::let_read(map_);
+  }
+  std::optional<Map::SharedEntry> shared() { return map_.shared_entry(given); }
+  void expect_free() {
+    EXPECT_TRUE(is_free(map_, given));
+    expect_quiet(map_);
+  }
+
+  static constexpr int given = 100;
+  Map map_{Options{.shard_count = shards}};
+};
+
+TEST_F(DeferredElsewhereTest, AfterTheThreadThatAcquiredItHasEnded) {
+  for (const bool counted : {false, true}) {
+    detail::TestAccess::let_read(map_);
+    std::optional<Map::SharedEntry> orphan;
+    in_another_thread([&] { orphan = shared(); });
+    if (counted) {
+      EXPECT_FALSE(is_free(map_, given));
+    }
+    orphan.reset();
+    expect_free();
+  }
+}
+
+TEST_F(DeferredElsewhereTest, BesideAHoldOfTheThreadsOwn) {
+  auto mine = shared();
+  std::optional<Map::SharedEntry> theirs;
+  std::latch both(1);
+  std::latch may_end(1);
+  Worker other([&] {
+    theirs = shared();
+    both.count_down();
+    may_end.wait();
+    mine.reset();
+  });
+  both.wait();
+  theirs.reset();
+  EXPECT_FALSE(is_free(map_, given));
+  may_end.count_down();
+  other.join();
+  expect_free();
+}
+
+TEST_F(DeferredElsewhereTest, ASlotThatIsTakenOverStillHasIt) {
+  std::vector<Map::SharedEntry> orphans;
+  for (int i = 0; i < 100; ++i) {
+    detail::TestAccess::let_read(map_);
+    in_another_thread([&] { orphans.push_back(map_.shared_entry(given)); });
+  }
+  while (!orphans.empty()) {
+    EXPECT_FALSE(is_free(map_, given));
+    detail::TestAccess::let_read(map_);
+    orphans.pop_back();
+  }
+  expect_free();
 }
 
 }  // namespace

@@ -168,6 +168,7 @@ class SharedMixStressTest : public testing::Test {
     // Some steps end as the last of a cycle: those that read in any order, and the batches that
     // wait for one that does.
     void step() {
+      if (random_.below(4) == 0) TestAccess::let_read(map_);
       try {
         take_step(random_.below(keys));
       } catch (const std::system_error& error) {

@@ -97,6 +97,25 @@ struct TestAccess {
     }
     return pinning_shards(map) == map.shard_count();
   }
+  // Readers have the bias until somebody ends it.
+  template <class Map>
+  static void let_read(const Map& map) {
+    for (auto& shard : base_of(map).shards()) {
+      shard.lock();
+      shard.let_read();
+      shard.unlock();
+    }
+  }
+  // What the key's word says while holds are deferred: outside of every section, so the key must
+  // be there to stay.
+  template <class Map, class Q>
+  static State state(const Map& map, const Q& key) {
+    const auto hashed = base_of(map).keys_.hashed(key);
+    return base_of(map)
+        .shards_.of(hashed.hash)
+        .find_node(hashed)
+        ->state.load(std::memory_order_acquire);
+  }
   static void let_pin_under(StructureLock& lock) {
     lock.lock();
     lock.let_pin();

@@ -77,6 +77,9 @@ class OneKey {
     return in_section(
         [&](ExclusiveAccess access) { return lock().lock_or_enqueue(access, waiter, on_its_way); });
   }
+  bool try_upgrade(OwnerId owner) {
+    return in_section([&](ExclusiveAccess access) { return lock().try_upgrade(access, owner); });
+  }
   bool withdraw(Waiter& waiter) {
     return in_section([&](ExclusiveAccess access) { return lock().withdraw(access, waiter); });
   }
@@ -628,7 +631,7 @@ TEST(KeyLockTest, EachHoldOfASharerIsOneOfItsPins) {
 TEST(KeyLockTest, TheOnlySharerIsMadeTheExclusiveHolder) {
   for (const bool has_value : {false, true}) {
     OneKey key(alice, Mode::shared, has_value);
-    ASSERT_TRUE(key.lock().try_upgrade(alice));
+    ASSERT_TRUE(key.try_upgrade(alice));
     EXPECT_EQ(key.state().bits(), State::of_sole_holder(alice, Mode::exclusive, has_value).bits());
     await([&] { return key.lock().try_release_unwanted(alice, has_value); }, "the release");
   }
@@ -638,16 +641,16 @@ TEST(KeyLockTest, NobodyIsMadeExclusiveBesideASharer) {
   OneKey key(alice, Mode::shared);
   ASSERT_TRUE(key.pin_and_try_lock(bob, Mode::shared));
   const State before = key.state();
-  EXPECT_FALSE(key.lock().try_upgrade(alice));
+  EXPECT_FALSE(key.try_upgrade(alice));
   EXPECT_EQ(key.state().bits(), before.bits());
   key.release_shared();
-  EXPECT_TRUE(key.lock().try_upgrade(alice));
+  EXPECT_TRUE(key.try_upgrade(alice));
 
   OneKey twice(alice, Mode::shared);
   twice.lock().lock_again();
-  EXPECT_FALSE(twice.lock().try_upgrade(alice)) << "what the other hold reads would change";
+  EXPECT_FALSE(twice.try_upgrade(alice)) << "what the other hold reads would change";
   twice.release_shared();
-  EXPECT_TRUE(twice.lock().try_upgrade(alice));
+  EXPECT_TRUE(twice.try_upgrade(alice));
 }
 
 TEST(KeyLockTest, AnUpgradeGoesBeforeThoseThatWait) {
@@ -655,7 +658,7 @@ TEST(KeyLockTest, AnUpgradeGoesBeforeThoseThatWait) {
   const NotingWaiter writer(key, bob, Mode::exclusive, Patience::starving);
   const NotingWaiter reader(key, carol, Mode::shared);
   ASSERT_TRUE(key.set_aside());
-  ASSERT_TRUE(key.lock().try_upgrade(alice));
+  ASSERT_TRUE(key.try_upgrade(alice));
   EXPECT_TRUE(key.state().locked_by(alice));
   EXPECT_TRUE(key.state().has_waiters());
   EXPECT_TRUE(key.state().evict_on_release());
@@ -675,7 +678,7 @@ TEST(KeyLockTest, AnUpgradeLeavesAWaiterOnItsWay) {
   NotingWaiter writer(key, bob, Mode::exclusive);
   key.release();
   ASSERT_TRUE(key.pin_and_try_lock(carol, Mode::shared));
-  ASSERT_TRUE(key.lock().try_upgrade(carol));
+  ASSERT_TRUE(key.try_upgrade(carol));
   EXPECT_TRUE(is_waking(key.state())) << "I9";
   EXPECT_FALSE(key.lock_or_enqueue(writer, true));
   key.release();
@@ -783,7 +786,7 @@ TEST(KeyLockTest, AHoldThatChangesLeavesAKeySetAside) {
   OneKey key(alice, Mode::exclusive);
   ASSERT_TRUE(key.set_aside());
   ASSERT_TRUE(key.lock().try_downgrade(true));
-  ASSERT_TRUE(key.lock().try_upgrade(alice));
+  ASSERT_TRUE(key.try_upgrade(alice));
   EXPECT_FALSE(key.downgrade().put_back);
   EXPECT_TRUE(key.state().evict_on_release());
   EXPECT_TRUE(key.release_shared().put_back);
@@ -1302,7 +1305,7 @@ class RandomSteps {
 
   void upgrade(Actor& actor) {
     const bool alone = holds(Mode::shared) == 1;
-    ASSERT_EQ(key_.lock().try_upgrade(actor.id), alone);
+    ASSERT_EQ(key_.try_upgrade(actor.id), alone);
     if (alone) actor.mode = Mode::exclusive;
   }
 
@@ -1452,7 +1455,7 @@ TEST(KeyLockTest, ThreadsExcludeEachOtherAsTheirModesSay) {
           release_shared();
           read(before);
         }
-        if (changes && key.lock().try_upgrade(owner.id)) {
+        if (changes && key.try_upgrade(owner.id)) {
           EXPECT_EQ(written, before) << "somebody came in between";
           write();
           if (!key.lock().try_release(true)) key.release(true);

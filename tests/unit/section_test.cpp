@@ -101,7 +101,7 @@ TEST(ReaderBiasTest, StaysOrderedWhereThereIsNoBarrier) {
   const bool had_barrier = registry.has_barrier.exchange(false);
   BareLock mutex;
   make_biased(mutex);
-  for (int i = 0; i < 3 * static_cast<int>(ReaderSlot::reads_per_barrier); ++i) {
+  for (int i = 0; i < 3 * static_cast<int>(ReaderSlot::per_barrier); ++i) {
     mutex.unlock_shared(mutex.lock_shared());
     ASSERT_EQ(TestAccess::bias(mutex), Bias::ordered);
   }

@@ -187,9 +187,7 @@ template <class Section, class Node>
                                                  Touch touch) noexcept {
   auto& shard = section.shard();
   const State state = node.state.load(std::memory_order_acquire);
-  // One that is set aside is touched in exclusive sections (I10).
-  if (!state.allows(Mode::shared) || state.evict_on_release()) return {};
-  if (state.has_value() && section.is_expired(node)) return {};
+  if (!state.at_most_shared() || (state.has_value() && section.is_expired(node))) return {};
   Owner& owner = ThisModule::record(shard.registry()).owner;
   const bool deferred = section.defer(node.state);
   if (deferred) {
@@ -464,6 +462,12 @@ void note_upgrade(Shard& shard, const AnyHold& hold) noexcept {
   }
 }
 
+template <class Shard, class Node>
+[[nodiscard]] bool try_upgrade_word(Shard& shard, Node& node, OwnerId id) noexcept {
+  const typename Shard::Section section(shard);  // in which all holds are in the word (I14)
+  return shard.lock_of(node).try_upgrade(section, id);
+}
+
 // Makes a shared hold an exclusive one, if the key has no other hold; else it stays shared.
 template <class Shard, class Node>
 [[nodiscard]] bool try_upgrade(Shard& shard, Hold<Node>& hold) noexcept {
@@ -471,7 +475,7 @@ template <class Shard, class Node>
   Owner& mine = shard.this_owner();
   LOCKMAP_ASSERT(hold.belongs_to(mine) &&
                  "lockmap: a SharedEntry is upgraded by the thread that acquired it");
-  if (!shard.lock_of(*hold.node()).try_upgrade(mine.id)) return false;
+  if (!detail::try_upgrade_word(shard, *hold.node(), mine.id)) return false;
   mine.shared.remove(hold.node()->state);
   detail::note_upgrade(shard, hold);
   return true;
@@ -480,7 +484,7 @@ template <class Shard, class Node>
 [[nodiscard]] bool try_upgrade(Shard& shard, const TaskHold<Node>& hold) noexcept {
   TaskOwner* const owner = hold.owner();
   const OwnerId id = owner != nullptr ? owner->id_in(shard.registry()) : nobody;
-  if (!shard.lock_of(*hold.node()).try_upgrade(id)) return false;
+  if (!detail::try_upgrade_word(shard, *hold.node(), id)) return false;
   if (owner != nullptr) owner->remove_shared(hold.node()->state);
   detail::note_upgrade(shard, hold);
   return true;

@@ -31,10 +31,10 @@ namespace lockmap::detail {
 //
 // I1  A node is in its shard's table exactly while it is linked in the shard's order or set aside
 //     there (maps with an order). The table owns it.
-// I2  Pins go from 0 to 1 only under the shard mutex or in a pinning section. While a node has a
-//     pin it is neither removed nor moved.
+// I2  Pins go from 0 to 1 only under the shard mutex, in a pinning section or, for a shared hold, in
+//     a shared one. While a node has a pin it is neither removed nor moved.
 // I3  The value is touched only by the holder or, while pins are 0, by the holder of the shard
-//     mutex; and it is read, while pins are 0, in a shared section (I11).
+//     mutex; and it is read, if pins were 0, in a shared section (I11).
 // I4  When the shard mutex is free, a node without a value has at least one pin. (The last pin of
 //     a valueless node is given up only under the shard mutex, together with the node.)
 // I5  The shard mutex is a leaf: nothing waits for a key, calls back or blocks while holding it.
@@ -54,27 +54,34 @@ namespace lockmap::detail {
 //     bit exactly while it is set aside; then its last release puts it back into the order and
 //     evicts. The bit is set and cleared under the shard mutex.
 // I11 In a shared section nothing is written, neither in the shard nor in a node, but marks and
-//     times of touches, by relaxed atomics that exclusive sections read. The shard mutex is not
-//     held while one lasts, except by other readers (section.hpp), so what needs it to happen does
-//     not: no key is locked, and pins that are 0 stay 0. A shared section that has the mutex while
-//     there is no bias is alone, and as good as an exclusive one.
+//     times of touches, by relaxed atomics that exclusive sections read, and shared holds of keys
+//     that nobody waits for. The shard mutex is not held while one lasts, except by other readers
+//     (section.hpp), so what needs it to happen does not: no key is locked exclusively. A shared
+//     section that has the mutex while there is no bias is alone, and as good as an exclusive one.
 // I12 Waiters are admitted in their order: a shared request is queued behind every waiter, and so
 //     never overtakes an exclusive one that waits. Whatever takes a hold or a waiter away admits
 //     those at the head of the queue that can go on without it.
 // I13 In a pinning section nothing in the shard is written, and of nodes only the words. No other
 //     section lasts meanwhile but other pinning ones (section.hpp). So whatever is done under the
-//     shard mutex, or read in a shared section, finds pins that are 0 to stay 0.
+//     shard mutex finds pins that are 0 to stay 0.
+// I14 A shared hold that began in an announced shared section may be deferred: it is in its owner's
+//     slot, and not in the word (deferred_hold.hpp). Whoever ends the bias that allowed it counts
+//     it in the word first, so in exclusive and in pinning sections all holds are in the words. Nor
+//     is the key locked exclusively outside of them: when the hold began, nobody had a pin for it
+//     but sharers, which need a section to become exclusive.
 //
-// Transitions of the state word (M: under the shard mutex; A: in a pinning section; H: by a holder;
-// P: by an owner whose pin is counted). A plain store suffices where nobody else may write: with M
-// while pins are 0 (I2), and with M by the exclusive holder, because all else that may happen to a
-// locked word needs M, or A, which M excludes (I13).
+// Transitions of the state word (M: under the shard mutex; A: in a pinning section; S: in a shared
+// section; H: by a holder; P: by an owner whose pin is counted). A plain store suffices where nobody
+// else may write: with M while pins are 0 (I2), and with M by the exclusive holder, because all else
+// that may happen to a locked word needs M, or A or S, which M excludes (I11, I13).
 //
 //   function           when                             how               who   order
 //   lock_unpinned      pins 0                           store             M     (1)
 //   try_lock_unpinned  pins 0, a value                  compare-exchange  A     acquire
 //   pin_and_try_lock   the mode is allowed              compare-exchange  M, A  acquire
 //   pin                else                             fetch-add         M, A  relaxed (2)
+//   try_share          the mode is allowed              compare-exchange  S     acquire
+//   add_sharer         deferred, the bias ends          fetch-add         M     relaxed (6)
 //   try_lock_pinned    the mode is allowed              compare-exchange  P     acquire
 //   lock_or_enqueue    the mode is not allowed: queued  compare-exchange  M, P  relaxed (2)
 //   withdraw           time or stop, still queued       fetch-and         M, P  relaxed (2)
@@ -97,7 +104,7 @@ namespace lockmap::detail {
 //   lock_again         whoever waits                    fetch-add         H     relaxed (3)
 //   try_lock_again     held shared, whoever waits       compare-exchange  M, A  acquire (4)
 //   reassign           exclusive                        compare-exchange  H     relaxed (5)
-//   try_upgrade        no other sharer                  compare-exchange  H     acquire
+//   try_upgrade        no other sharer                  compare-exchange  M, H  acquire
 //   try_downgrade      nobody to admit                  compare-exchange  H     release
 //   downgrade          otherwise                        store             M, H  release
 //
@@ -106,6 +113,7 @@ namespace lockmap::detail {
 //   (4) By a task, which may lose that hold meanwhile (task_owner.hpp). Then it gets one beside
 //       other sharers', before those who wait: once, as a reader that came a moment earlier.
 //   (5) Says only who holds the key, and the new owner's search for deadlocks comes later.
+//   (6) By DeferredHold::count; and drop_sharer, if the hold has ended at that moment.
 //
 // A waiter is a thread's or a task's. A task never looks for itself: whoever admits it grants it
 // the key, as it does for a thread that has waited too long, so it is never on its way (I9). It has
@@ -217,7 +225,7 @@ class KeyLock {
   }
 
   // Makes the shared hold exclusive, if it is the only one.
-  [[nodiscard]] bool try_upgrade(OwnerId owner) noexcept {
+  [[nodiscard]] bool try_upgrade(ExclusiveAccess /*access*/, OwnerId owner) noexcept {
     State state = word_.load(std::memory_order_relaxed);
     while (state.sharers() == 1) {
       if (word_.compare_exchange(state, state.upgrade(owner), std::memory_order_acquire)) {

@@ -68,6 +68,10 @@ class State {
   }
   // Nobody holds the key, in whatever mode.
   [[nodiscard]] constexpr bool free() const noexcept { return !is_set(locked_bit | owner_mask); }
+  // Nobody has the key but sharers, and nobody else has a pin.
+  [[nodiscard]] constexpr bool at_most_shared() const noexcept {
+    return (bits_ & ~(has_value_bit | owner_mask)) == 0;
+  }
   // Whether the key may be locked at once.
   [[nodiscard]] constexpr bool allows(Mode mode) const noexcept {
     return mode == Mode::exclusive ? free() : !is_set(locked_bit | has_waiters_bit);
