@@ -195,6 +195,8 @@ TEST_F(AnnouncedSectionTest, HoldsKeepOthersOutAsEver) {
     EXPECT_TRUE(pinning());
     EXPECT_FALSE(result_in_another_thread([&] { return map_.try_entry(1).has_value(); }));
     EXPECT_FALSE(result_in_another_thread([&] { return map_.try_shared_entry(1).has_value(); }));
+    EXPECT_FALSE(result_in_another_thread([&] { return map_.find_entry(7).has_value(); }));
+    EXPECT_TRUE(pinning()) << "who comes too early, or for nothing, changes nothing";
     EXPECT_FALSE(result_in_another_thread(
         [&] { return map_.try_entry_for(1, milliseconds(1)).has_value(); }));
     EXPECT_TRUE(result_in_another_thread([&] { return map_.try_entry(2).has_value(); }));

@@ -186,12 +186,13 @@ struct PassedKey {
 };
 
 // Awaits the guard of a key; an optional one is empty after a stop and, if `may_make` is false, for
-// a key without a node. Lives in the coroutine's frame, and does not move.
+// a key without a node. Lives in the coroutine's frame, and does not move; refers to the key and the
+// options, which the coroutine keeps as long.
 template <class Map, class AnyKey, class Result, bool may_make = true>
 class HoldAwaiter {
  public:
-  HoldAwaiter(Map& map, AnyKey&& key, Touch touch, AsyncOptions&& options)
-      : map_(map), key_(std::move(key)), options_(std::move(options)), touch_(touch) {}
+  HoldAwaiter(Map& map, AnyKey& key, Touch touch, AsyncOptions& options) noexcept
+      : map_(map), key_(key), options_(options), touch_(touch) {}
   HoldAwaiter(const HoldAwaiter&) = delete;
   HoldAwaiter& operator=(const HoldAwaiter&) = delete;
   ~HoldAwaiter() = default;
@@ -296,8 +297,8 @@ class HoldAwaiter {
   }
 
   Map& map_;
-  AnyKey key_;
-  AsyncOptions options_;
+  AnyKey& key_;
+  AsyncOptions& options_;
   Touch touch_;
   Shard* shard_ = nullptr;
   TaskHold<Node> hold_;
@@ -313,7 +314,7 @@ class [[nodiscard]] HoldAwaitable {
       : map_(map), key_{std::forward<Q>(key)}, options_(std::move(options)) {}
 
   [[nodiscard]] HoldAwaiter<Map, PassedKey<Q>, Result> operator co_await() && {
-    return {map_, std::move(key_), Touch::use, std::move(options_)};
+    return {map_, key_, Touch::use, options_};
   }
 
  private:

@@ -176,17 +176,17 @@ class LoadAwaiter {
   };
 
   [[nodiscard]] static Subtask<Value> wait_and_load(LoadAwaiter& self) {
+    SameKey key{self};
     if (!self.is_absent_) {
       // As a reader: those that wait for one load get its result together.
       AsyncOptions options = self.options_;
       const std::optional<SharedGuard> present =
           co_await HoldAwaiter<Map, SameKey, std::optional<SharedGuard>, false>(
-              self.map_, SameKey{self}, Touch::lookup, std::move(options));
+              self.map_, key, Touch::lookup, options);
       if (present.has_value() && present->has_value()) co_return **present;
     }
     Guard entry = co_await HoldAwaiter<Map, SameKey, Guard>(
-        self.map_, SameKey{self}, self.is_absent_ ? Touch::use : Touch::quiet,
-        std::move(self.options_));
+        self.map_, key, self.is_absent_ ? Touch::use : Touch::quiet, self.options_);
     entry.eviction_ = Eviction::others;
     if (!entry.has_value()) {
       LoadTimer<Shard> timer(*entry.shard_);

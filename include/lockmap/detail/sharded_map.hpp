@@ -938,15 +938,11 @@ class ShardedMap {
                                                                 const HashedKey<T>& key,
                                                                 Touch touch, const D& deadline = {},
                                                                 bool* too_early = nullptr) {
-    if constexpr (mode == Mode::shared) {
-      if (shard.allows_announced_reads()) {
-        bool absent = false;
-        const Hold hold = hold_beside_readers(shard, key, touch, absent);
-        if (hold || absent) return hold;
-      }
-    }
-    if (shard.allows_announced_sections()) [[unlikely]] {
-      if (const Hold hold = hold_announced<mode>(shard, key.borrowed(), deadline)) return hold;
+    if (allows_hold_without_mutex<mode>(shard)) {
+      Missed missed = Missed::nothing;
+      const Hold hold = hold_without_mutex<mode>(shard, key, touch, deadline, missed);
+      if (missed == Missed::deadline && too_early != nullptr) *too_early = true;
+      if (hold || missed != Missed::nothing) return hold;
     }
     Section section(shard, mode);
     Node* const node = section.find_live(key);
@@ -1083,15 +1079,13 @@ class ShardedMap {
     auto hashed = keys_.hashed(std::forward<Q>(key));
     Shard& shard = shards_.of(hashed.hash);
     Hold hold;
-    if constexpr (mode == Mode::shared) {
-      if (bool absent = false; shard.allows_announced_reads()) {
-        hold = hold_beside_readers(shard, hashed, Touch::use, absent);
-      }
+    bool wants_mutex = true;
+    if (allows_hold_without_mutex<mode>(shard)) [[unlikely]] {
+      Missed missed = Missed::nothing;
+      hold = hold_without_mutex<mode>(shard, hashed, Touch::use, deadline, missed);
+      wants_mutex = !hold && missed != Missed::deadline;
     }
-    if (shard.allows_announced_sections()) [[unlikely]] {
-      hold = hold_announced<mode>(shard, hashed.borrowed(), deadline);
-    }
-    if (!hold) [[likely]] {
+    if (wants_mutex) [[likely]] {
       Section section(shard, mode);
       const Found found =
           section.find_or_make(hashed, MapKeys::stored_key(hashed, std::forward<Q>(key)));
@@ -1108,40 +1102,57 @@ class ShardedMap {
         });
   }
 
-  // Locks a key shared, beside other readers of the shard. None if that cannot be, or if the key is
-  // absent, which is counted as a miss.
+  // Why a key was not locked without the shard mutex, though that could have been.
+  enum class Missed : std::uint8_t { nothing, key, deadline };
+
+  template <Mode mode>
+  [[nodiscard]] static bool allows_hold_without_mutex(const Shard& shard) noexcept {
+    return (mode == Mode::shared && shard.allows_announced_reads()) ||
+           shard.allows_announced_sections();
+  }
+  // Locks a key that is there without the shard mutex, as far as the shard's bias allows it.
+  template <Mode mode, class T, class D>
+  [[nodiscard]] LOCKMAP_ALWAYS_INLINE static Hold hold_without_mutex(Shard& shard,
+                                                                     const HashedKey<T>& key,
+                                                                     Touch touch, const D& deadline,
+                                                                     Missed& missed) {
+    if constexpr (mode == Mode::shared) {
+      if (shard.allows_announced_reads()) return hold_beside_readers(shard, key, touch, missed);
+    }
+    return hold_announced<mode>(shard, key.borrowed(), deadline, missed);
+  }
   template <class T>
   [[nodiscard]] static Hold hold_beside_readers(Shard& shard, const HashedKey<T>& key, Touch touch,
-                                                bool& absent) {
+                                                Missed& missed) {
     if (shard.policy().changes_on(touch)) return {};
     const ReadSection section(shard);
     Node* const node = section.find(key);
     if (node != nullptr) return detail::try_hold_beside_readers(section, *node, touch);
     section.miss(touch);
-    absent = true;
+    missed = Missed::key;
     return {};
   }
-
-  // Locks a key that is there, in an announced section. None if that cannot be, or if the deadline
-  // was too early.
   template <Mode mode, class T, class D>
   [[nodiscard]] LOCKMAP_NOINLINE static Hold hold_announced(Shard& shard, HashedKey<T> key,
-                                                            const D& deadline) {
+                                                            const D& deadline, Missed& missed) {
     using AnnouncedSection = typename Shard::AnnouncedSection;
     AnnouncedSection section(shard);
     if (!section) return {};
     Node* const node = section.find(key);
-    if (node == nullptr) return {};
-    const Hold hold = detail::try_hold_announced<mode>(section, *node);
-    if (hold) [[likely]] {
-      if (section.count_hold(mode)) [[unlikely]] {
-        section.leave();
-        shard.let_read_instead_of_pin();
-      }
-      return hold;
+    if (node == nullptr) {
+      missed = Missed::key;
+      return {};
     }
-    return detail::hold_contended<AnnouncedSection>(section.hand_over(), *node, mode, Touch::use,
-                                                    deadline);
+    Hold hold = detail::try_hold_announced<mode>(section, *node);
+    if (!hold) {
+      hold = detail::hold_contended<AnnouncedSection>(section.hand_over(), *node, mode, Touch::use,
+                                                      deadline);
+      if (!hold) missed = Missed::deadline;
+    } else if (section.count_hold(mode)) [[unlikely]] {
+      section.leave();
+      shard.let_read_instead_of_pin();
+    }
+    return hold;
   }
 
   // `insert` and `try_insert` under the key's lock, with a time to live of the value's own or the
