@@ -104,7 +104,9 @@ TEST_F(DeferredHoldTest, EveryKindOfSharedHoldIsOne) {
   in_another_thread([&] {
     EXPECT_EQ(map_.get(1), "1");
     EXPECT_EQ(map_.read(2, [](const std::string& value) { return value.size(); }), 1U);
-    EXPECT_EQ(map_.read(7, [](const std::string&) { return 0; }), std::nullopt);
+    EXPECT_EQ(map_.get_or_insert_with(3, [] { return std::string("made"); }), "3");
+    EXPECT_EQ(map_.read(7, [const std::string&) {
+      return 0; }), std::nullopt);
   });
   EXPECT_EQ(TestAccess::biased_shards(map_), 1U);
 }
@@ -355,6 +357,26 @@ TEST(DeferredHoldOfCacheTest, KeepsItsKeyFromEviction) {
   entry.reset();
   EXPECT_LE(cache.size(), 2U);
   TestAccess::check_invariants(cache);
+}
+
+TEST(DeferredHoldOfCacheTest, EachLookupIsCountedOnce) {
+  LruLockMap<int, std::string> cache(
+      LruOptions{.max_size = 9, .shard_count = 1, .recency = Recency::relaxed});
+  cache.insert(1, "one");
+  const auto biased = [&cache] { TestAccess::let_read(cache); };
+  biased();
+  cache.read(1, [](const std::string&) {});
+  cache.read(2, [](const std::string&) {});
+  (void)cache.get(1);
+  (void)cache.get(2);
+  (void)cache.get_or_insert_with(1, [] { return std::string(); });
+  (void)cache.get_or_insert_with(3, [] { return std::string(); });
+  biased();
+  (void)cache.shared_entry(1);
+  (void)cache.shared_entry(4);
+  const LruStats stats = cache.stats();
+  EXPECT_EQ(stats.hits, 3U);
+  EXPECT_EQ(stats.misses, 3U);
 }
 
 TEST(DeferredHoldOfCacheTest, IsNotHadOfAValueThatHasExpired) {

@@ -940,7 +940,7 @@ class ShardedMap {
                                                                 bool* too_early = nullptr) {
     if (allows_hold_without_mutex<mode>(shard)) {
       Missed missed = Missed::nothing;
-      const Hold hold = hold_without_mutex<mode>(shard, key, touch, deadline, missed);
+      const Hold hold = hold_without_mutex<mode>(shard, key, touch, touch, deadline, missed);
       if (missed == Missed::deadline && too_early != nullptr) *too_early = true;
       if (hold || missed != Missed::nothing) return hold;
     }
@@ -1082,7 +1082,7 @@ class ShardedMap {
     bool wants_mutex = true;
     if (allows_hold_without_mutex<mode>(shard)) [[unlikely]] {
       Missed missed = Missed::nothing;
-      hold = hold_without_mutex<mode>(shard, hashed, Touch::use, deadline, missed);
+      hold = hold_without_mutex<mode>(shard, hashed, Touch::use, Touch::quiet, deadline, missed);
       wants_mutex = !hold && missed != Missed::deadline;
     }
     if (wants_mutex) [[likely]] {
@@ -1111,24 +1111,28 @@ class ShardedMap {
            shard.allows_announced_sections();
   }
   // Locks a key that is there without the shard mutex, as far as the shard's bias allows it.
+  // `absent`: as what a look is counted that finds no key.
   template <Mode mode, class T, class D>
   [[nodiscard]] LOCKMAP_ALWAYS_INLINE static Hold hold_without_mutex(Shard& shard,
                                                                      const HashedKey<T>& key,
-                                                                     Touch touch, const D& deadline,
+                                                                     Touch touch, Touch absent,
+                                                                     const D& deadline,
                                                                      Missed& missed) {
     if constexpr (mode == Mode::shared) {
-      if (shard.allows_announced_reads()) return hold_beside_readers(shard, key, touch, missed);
+      if (shard.allows_announced_reads()) {
+        return hold_beside_readers(shard, key, touch, absent, missed);
+      }
     }
     return hold_announced<mode>(shard, key.borrowed(), deadline, missed);
   }
   template <class T>
   [[nodiscard]] static Hold hold_beside_readers(Shard& shard, const HashedKey<T>& key, Touch touch,
-                                                Missed& missed) {
+                                                Touch absent, Missed& missed) {
     if (shard.policy().changes_on(touch)) return {};
     const ReadSection section(shard);
     Node* const node = section.find(key);
     if (node != nullptr) return detail::try_hold_beside_readers(section, *node, touch);
-    section.miss(touch);
+    section.miss(absent);
     missed = Missed::key;
     return {};
   }
@@ -1256,6 +1260,12 @@ class ShardedMap {
         std::optional<Value> copy = look_for_present(shard, hashed.borrowed());
         if (copy.has_value()) return *copy;
       }
+    } else if (touch == Touch::lookup && allows_hold_without_mutex<Mode::shared>(shard)) {
+      Missed missed = Missed::nothing;
+      const Hold hold = hold_without_mutex<Mode::shared>(shard, hashed, touch, Touch::quiet,
+                                                         NoDeadline{}, missed);
+      const SharedEntry present(shard, hold);
+      if (hold.has_value()) return *present;
     }
     for (;; touch = Touch::quiet) {
       Section section(shard);
