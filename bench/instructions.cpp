@@ -135,12 +135,22 @@ void shared_guard(std::uint64_t count) {
   });
 }
 
-void read(std::uint64_t count) {
+void read_after(std::uint64_t warm_up, std::uint64_t count) {
   Map map;
   fill(map);
-  repeat(count, [&map](std::uint64_t key) {
+  const auto read = [&map](std::uint64_t key) {
     return map.read(key, [](std::uint64_t value) { return value; }).value_or(0);
-  });
+  };
+  for (const std::uint64_t times : {warm_up, count}) repeat(times, read);
+}
+
+void read(std::uint64_t count) {
+  read_after(0, count);
+}
+
+void read_plain(std::uint64_t count) {
+  lockmap::detail::ThisModule::registry().has_barrier = true;
+  read_after(1'000'000, count);
 }
 
 void insert_and_remove(std::uint64_t count) {
@@ -201,6 +211,7 @@ constexpr std::array operations{
     Operation{"async_guard_of_owner", async_guard_of_owner},
     Operation{"shared_guard", shared_guard},
     Operation{"read", read},
+    Operation{"read_plain", read_plain},
     Operation{"insert_and_remove", insert_and_remove},
     Operation{"cache_get", cache_get},
     Operation{"batch_of_four", batch_of_four},

@@ -105,8 +105,7 @@ TEST_F(DeferredHoldTest, EveryKindOfSharedHoldIsOne) {
     EXPECT_EQ(map_.get(1), "1");
     EXPECT_EQ(map_.read(2, [](const std::string& value) { return value.size(); }), 1U);
     EXPECT_EQ(map_.get_or_insert_with(3, [] { return std::string("made"); }), "3");
-    EXPECT_EQ(map_.read(7, [const std::string&) {
-      return 0; }), std::nullopt);
+    EXPECT_EQ(map_.read(7, [](const std::string&) { return 0; }), std::nullopt);
   });
   EXPECT_EQ(TestAccess::biased_shards(map_), 1U);
 }
