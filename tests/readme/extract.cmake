@@ -62,6 +62,7 @@ function(lockmap_extract_blocks page directory programs_variable snippets_variab
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
+#include <exception>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -71,7 +72,18 @@ function(lockmap_extract_blocks page directory programs_variable snippets_variab
 #include <thread>
 #include <unordered_map>
 #include <vector>
-${all_includes}${snippets}")
+${all_includes}
+// Of a coroutine library: the least that there is.
+struct Task {
+  struct promise_type {
+    Task get_return_object() { return {}; }
+    std::suspend_never initial_suspend() { return {}; }
+    std::suspend_never final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() { std::terminate(); }
+  };
+};
+${snippets}")
     set(${snippets_variable} "${directory}/snippets.cpp" PARENT_SCOPE)
   endif()
 endfunction()
