@@ -1,9 +1,10 @@
 // Transfers between accounts with batch_lock.
 //
-// A transfer holds two accounts, and an audit holds them all. Locked one after the other, "from"
-// then "to", two opposite transfers would wait for each other for ever; batch_lock takes its keys
-// in sorted order, so this cannot happen, and a key named twice is taken once. Whoever holds the
-// accounts sees no half-done transfer: every audit finds the same total.
+// A transfer holds two accounts, and an audit holds them all. If they were locked one after the
+// other, "from" then "to", one of two opposite transfers would get the deadlock error and have to
+// begin anew; batch_lock takes its keys in sorted order, so no transfer does, and a key named twice
+// is taken once. Whoever holds the accounts sees no half-done transfer: every audit finds the same
+// total.
 #include <algorithm>
 #include <atomic>
 #include <cstdint>

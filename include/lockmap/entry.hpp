@@ -53,8 +53,8 @@ class [[nodiscard]] Entry : private detail::WritableEntry<Shard, detail::Owner> 
   using Base = detail::WritableEntry<Shard, detail::Owner>;
 
  public:
-  using typename Base::key_type;     ///< of the key
-  using typename Base::mapped_type;  ///< of the value
+  using typename Base::key_type;
+  using typename Base::mapped_type;
 
   /// Takes over the key that the other entry holds.
   Entry(Entry&& other) noexcept = default;
@@ -153,8 +153,8 @@ class [[nodiscard]] SharedEntry
   using Base = detail::ReadableEntry<Shard, detail::Owner, detail::Mode::shared>;
 
  public:
-  using typename Base::key_type;     ///< of the key
-  using typename Base::mapped_type;  ///< of the value
+  using typename Base::key_type;
+  using typename Base::mapped_type;
 
   /// Takes over the key that the other entry holds.
   SharedEntry(SharedEntry&& other) noexcept = default;

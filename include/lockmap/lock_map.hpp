@@ -14,8 +14,8 @@
 
 namespace lockmap {
 
-/// A hash map for many threads, in which a thread can hold the exclusive lock of one key, present
-/// or not, for as long as it needs, while every other key stays free.
+/// A hash map for many threads, in which a thread or a coroutine can hold the lock of one key,
+/// exclusive or shared, present or not, for as long as it needs, while every other key stays free.
 ///
 ///     lockmap::LockMap<std::string, int> stock;
 ///     stock.insert("apple", 3);
@@ -27,7 +27,9 @@ namespace lockmap {
 /// Key needs a hash and an equality, Value only a move (and a copy for `get` and
 /// `get_or_insert_with`). A key is stored once and hashed once per operation. `Q`, where it stands
 /// below, is any type that Hash and KeyEqual accept, or that converts to a key: with std::string
-/// keys a std::string_view or a literal, and then no std::string is made unless a key is stored.
+/// keys a std::string_view or a literal, and then no std::string is made unless a key is stored, or
+/// locked while it is absent. A number that might lose its value does not compile; a constant that
+/// fits, such as 1 for unsigned keys, is a key.
 ///
 /// What holds for every operation:
 /// - It may be called from any thread at any time, except construction and destruction.

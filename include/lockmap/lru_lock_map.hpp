@@ -34,8 +34,8 @@
 
 namespace lockmap {
 
-/// A LockMap that holds at most `max_size` keys: storing or locking one more evicts the least
-/// recently used one that nobody holds or waits for.
+/// A LockMap with a bound: storing or locking a key too many, or storing too heavy a value, evicts
+/// the least recently used keys that nobody holds or waits for. Its values may expire.
 ///
 ///     lockmap::LruLockMap<std::string, Page> pages(10'000);
 ///     Page page = pages.get_or_insert_with(url, [&] { return load(url); });
@@ -360,8 +360,9 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
     }
   }
 
-  /// What happened since construction. While other threads use the cache, the sum of what the
-  /// shards had at slightly different moments. Waits for nothing. Linear in `shard_count()`.
+  /// What happened since construction; `entry` and its variants are no lookups. While other threads
+  /// use the cache, the sum of what the shards had at slightly different moments. Waits for
+  /// nothing. Linear in `shard_count()`.
   [[nodiscard]] LruStats stats() const noexcept {
     LruStats stats;
     for (const Shard& shard : this->shards()) shard.policy().add_to(stats);

@@ -45,7 +45,8 @@ struct LruOptions {
 };
 
 /// What a cache has counted since its construction. A lookup is a `get`, `contains`, `read`,
-/// `get_or_insert_with` or `get_or_refresh`.
+/// `get_or_insert_with` or `get_or_refresh`, and each key of `get_many` and `read_many`. Guards and
+/// `peek` are none.
 struct LruStats {
   std::uint64_t hits = 0;                 ///< lookups that found a value
   std::uint64_t misses = 0;               ///< lookups that did not

@@ -42,8 +42,8 @@ class [[nodiscard]] TaskEntry : private detail::WritableEntry<Shard, detail::Tas
   using Base = detail::WritableEntry<Shard, detail::TaskOwner>;
 
  public:
-  using typename Base::key_type;     ///< of the key
-  using typename Base::mapped_type;  ///< of the value
+  using typename Base::key_type;
+  using typename Base::mapped_type;
 
   /// Takes over the key that the other entry holds.
   TaskEntry(TaskEntry&& other) noexcept = default;
@@ -114,8 +114,8 @@ class [[nodiscard]] SharedTaskEntry
   using Base = detail::ReadableEntry<Shard, detail::TaskOwner, detail::Mode::shared>;
 
  public:
-  using typename Base::key_type;     ///< of the key
-  using typename Base::mapped_type;  ///< of the value
+  using typename Base::key_type;
+  using typename Base::mapped_type;
 
   /// Takes over the key that the other entry holds.
   SharedTaskEntry(SharedTaskEntry&& other) noexcept = default;

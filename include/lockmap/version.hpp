@@ -5,7 +5,7 @@
 /// The version of the library, and its only home: CMake and the package files read it here.
 
 #define LOCKMAP_VERSION_MAJOR 0  ///< incompatible changes
-#define LOCKMAP_VERSION_MINOR 3  ///< additions; until 1.0, incompatible changes too
+#define LOCKMAP_VERSION_MINOR 4  ///< additions; until 1.0, incompatible changes too
 #define LOCKMAP_VERSION_PATCH 0  ///< fixes
 
 #define LOCKMAP_DETAIL_STRINGIZE_(major, minor, patch) #major "." #minor "." #patch

@@ -24,11 +24,15 @@ class WritableEntry : public ReadableEntry<Shard, Holder, Mode::exclusive> {
   using Base = ReadableEntry<Shard, Holder, Mode::exclusive>;
 
  public:
+  using typename Base::key_type;
   using typename Base::mapped_type;
 
   using Base::get;
   using Base::has_value;
+  using Base::key;
+  using Base::unlock;
   using Base::value;
+  using Base::value_or;
   using Base::operator*;
   using Base::operator->;
 

@@ -1,8 +1,0 @@
-cmake_minimum_required(VERSION 3.25)
-if(NOT EXISTS "${README}")
-  message(FATAL_ERROR "${README} does not exist")
-endif()
-file(READ "${README}" text)
-if(NOT "\n${text}" MATCHES "\n```cpp\n")
-  message(FATAL_ERROR "${README} has no ```cpp block")
-endif()
