@@ -357,9 +357,9 @@ class ShardedMap {
   /// waits, until it was given to `resume`; if that is about to be called on another thread, it is
   /// still called, with a handle that must not be used. In the child of a fork, a coroutine that
   /// waited is not handed the key, but may be destroyed. Deadlock: with an owner, as `entry`;
-  /// without one, waits for ever. Throws std::system_error with std::errc::operation_canceled if the stop ends the
-  /// wait, and what `entry` throws. Amortised constant time; allocates nothing for a key that is
-  /// there.
+  /// without one, waits for ever. Throws std::system_error with std::errc::operation_canceled if
+  /// the stop ends the wait, and what `entry` throws. Amortised constant time; allocates nothing
+  /// for a key that is there.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] Awaitable<Q, TaskEntry> async_entry(Q&& key, AsyncOptions options = {}) {
     return {*this, std::forward<Q>(key), std::move(options)};
