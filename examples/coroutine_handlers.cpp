@@ -6,83 +6,20 @@
 // be blocked all that time; a coroutine is not, and neither are requests for other accounts.
 // Requests lock accounts in any order: each is an Owner, so where two of them would wait for each
 // other, one gets an error, lets go and tries again.
-#include <array>
 #include <atomic>
-#include <condition_variable>
 #include <coroutine>
 #include <cstdint>
-#include <deque>
 #include <exception>
-#include <functional>
 #include <iostream>
 #include <latch>
-#include <mutex>
 #include <system_error>
-#include <thread>
-#include <vector>
 
 #include <lockmap/lockmap.hpp>
 
+#include "executor.hpp"
 #include "support.hpp"
 
 namespace {
-
-// A few threads that resume the coroutines that they are given.
-class Threads {
- public:
-  explicit Threads(unsigned count) {
-    for (unsigned i = 0; i < count; ++i) threads_.emplace_back([this] { run(); });
-  }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-  ~Threads() {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      closed_ = true;
-    }
-    condition_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-  }
-
-  void post(std::coroutine_handle<> handle) {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      queue_.push_back(handle);
-    }
-    condition_.notify_one();
-  }
-
-  // co_await threads.hop(): goes on on whichever thread is free, as after a remote call.
-  auto hop() {
-    struct Hop {
-      static bool await_ready() noexcept { return false; }
-      void await_suspend(std::coroutine_handle<> handle) const { threads->post(handle); }
-      static void await_resume() noexcept {}
-      Threads* threads;
-    };
-    return Hop{this};
-  }
-
- private:
-  void run() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    for (;;) {
-      condition_.wait(lock, [this] { return closed_ || !queue_.empty(); });
-      if (queue_.empty()) return;
-      const std::coroutine_handle<> handle = queue_.front();
-      queue_.pop_front();
-      lock.unlock();
-      handle.resume();
-      lock.lock();
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable condition_;
-  std::deque<std::coroutine_handle<>> queue_;
-  bool closed_ = false;
-  std::vector<std::thread> threads_;
-};
 
 // A coroutine that nobody waits for.
 struct Handler {
@@ -102,23 +39,21 @@ struct Bank {
   static constexpr std::int64_t deposit = 1000;
 
   Accounts balances;
-  Threads threads{4};
+  support::Executor threads{4};
   std::atomic<int> booked = 0;
   std::atomic<int> retries = 0;
 };
 
 Handler transfer(Bank& bank, std::uint32_t from, std::uint32_t to, std::int64_t amount,
                  std::latch& done) {
-  co_await bank.threads.hop();
+  co_await bank.threads.schedule();
   for (bool again = true; again;) {
     lockmap::Owner owner;
-    const lockmap::AsyncOptions options{
-        .owner = &owner,
-        .resume = [&bank](std::coroutine_handle<> handle) { bank.threads.post(handle); }};
+    const lockmap::AsyncOptions options{.owner = &owner, .resume = bank.threads.resume()};
     try {
       auto source = co_await bank.balances.async_entry(from, options);
       auto target = co_await bank.balances.async_entry(to, options);
-      co_await bank.threads.hop();  // holding both, and no thread
+      co_await bank.threads.schedule();  // holding both, and no thread: a remote call, say
       *source -= amount;
       *target += amount;
       again = false;

@@ -66,19 +66,9 @@ struct Operation {
 
 // Waits for a key, and completes the handler on its executor, never within the call that began it.
 template <class Guard, class Handler, class Wait>
-Operation run(Handler handler, Wait wait) {
+Operation run(Handler handler, Wait wait, std::stop_source stop) {
   const auto executor = net::get_associated_executor(handler, net::system_executor());
   const auto work = net::make_work_guard(executor);
-  std::stop_source stop;
-#ifdef LOCKMAP_ASIO_HAS_SLOTS
-  auto slot = net::get_associated_cancellation_slot(handler);
-  if (slot.is_connected()) {
-    slot.assign([stop](net::cancellation_type /*type*/) {
-      std::stop_source alive = stop;  // the slot may be cleared, and the operation end, meanwhile
-      alive.request_stop();
-    });
-  }
-#endif
   std::exception_ptr error;
   std::optional<Guard> guard;
   try {
@@ -89,11 +79,29 @@ Operation run(Handler handler, Wait wait) {
     error = std::current_exception();
   }
 #ifdef LOCKMAP_ASIO_HAS_SLOTS
+  auto slot = net::get_associated_cancellation_slot(handler);
   if (slot.is_connected()) slot.clear();
 #endif
   net::post(executor, [handler = std::move(handler), error, guard = std::move(guard)]() mutable {
     std::move(handler)(error, guard.has_value() ? *std::move(guard) : EmptyGuard::make<Guard>());
   });
+}
+
+// Begins the same. What needs memory is here, as far as can be: an exception leaves the call.
+template <class Guard, class Handler, class Wait>
+void start(Handler handler, Wait wait) {
+  std::stop_source stop(std::nostopstate);
+#ifdef LOCKMAP_ASIO_HAS_SLOTS
+  auto slot = net::get_associated_cancellation_slot(handler);
+  if (slot.is_connected()) {
+    stop = std::stop_source();
+    slot.assign([stop](net::cancellation_type /*type*/) {
+      std::stop_source alive = stop;  // the slot may be cleared, and the operation end, meanwhile
+      alive.request_stop();
+    });
+  }
+#endif
+  run<Guard>(std::move(handler), std::move(wait), std::move(stop));
 }
 
 }  // namespace detail::LOCKMAP_ASIO
@@ -103,16 +111,18 @@ Operation run(Handler handler, Wait wait) {
 /// never within this call. The associated cancellation slot ends the wait with
 /// std::errc::operation_canceled; then, and after any other error, the entry is one that was
 /// released. The key is copied or moved in; the map must outlive the operation, and the owner, if
-/// there is one, its holds. Deadlock: as `async_entry`.
+/// there is one, its holds. Deadlock: as `async_entry`. Throws what the key's constructor throws,
+/// and std::bad_alloc; then nothing was begun. Without the memory to post the completion, the
+/// program ends in std::terminate.
 template <class Map, class Q, class Token>
 auto async_entry(Map& map, Q&& key, Token&& token, Owner* owner = nullptr) {
   using Guard = typename Map::TaskEntry;
   return detail::LOCKMAP_ASIO::net::async_initiate<Token, void(std::exception_ptr, Guard)>(
       [&map, owner](auto handler, typename Map::key_type stored) {
-        detail::LOCKMAP_ASIO::run<Guard>(std::move(handler), [&map, owner,
-                                                              stored = std::move(stored)](
-                                                                 std::stop_token stop,
-                                                                 Resume resume) mutable {
+        detail::LOCKMAP_ASIO::start<Guard>(std::move(handler), [&map, owner,
+                                                                stored = std::move(stored)](
+                                                                   std::stop_token stop,
+                                                                   Resume resume) mutable {
           return map.async_entry(std::move(stored), {owner, std::move(stop), std::move(resume)});
         });
       },
@@ -126,7 +136,7 @@ auto async_shared_entry(Map& map, Q&& key, Token&& token, Owner* owner = nullptr
   using Guard = typename Map::SharedTaskEntry;
   return detail::LOCKMAP_ASIO::net::async_initiate<Token, void(std::exception_ptr, Guard)>(
       [&map, owner](auto handler, typename Map::key_type stored) {
-        detail::LOCKMAP_ASIO::run<Guard>(
+        detail::LOCKMAP_ASIO::start<Guard>(
             std::move(handler),
             [&map, owner, stored = std::move(stored)](std::stop_token stop, Resume resume) mutable {
               return map.async_shared_entry(std::move(stored),

@@ -17,7 +17,8 @@
  * What it does not say: anything about memory order. Interleavings are sequentially consistent; the
  * orders are argued for in key_lock.hpp and tested under ThreadSanitizer. Left out are also nodes
  * that are ended outside the shard mutex, walks over all keys, threads that hold one key and wait
- * for another (the wait-for graph), and waiters left behind by a fork.
+ * for another (the wait-for graph), and waiters left behind by a fork. Tasks are in tasks.pml,
+ * which defines TASKS and includes this.
  *
  * A step bears the name of the function that it stands for. One `atomic` is one step. It touches at
  * most one thing that a thread without the shard mutex may touch at the same time: a state word
@@ -175,7 +176,8 @@ byte writer[NODES];  /* who is at the value, + 1 */
 byte readers[NODES]; /* who reads it */
 bit value[NODES];    /* whether there is a value */
 
-#define SELF (1 << t)
+#define BIT(who) (1 << (who))
+#define SELF BIT(t)
 #define COUNT(set) (((set) & 1) + (((set) >> 1) & 1) + (((set) >> 2) & 1) + (((set) >> 3) & 1))
 
 #define MUTUAL_EXCLUSION(i) (!IS_LOCKED(word[i]) || (sharers[i] | again[i]) == 0)
@@ -284,14 +286,14 @@ inline push_back() {
 
 inline push_front() { queue[n] = (queue[n] << 3) | (t + 1) }
 
-inline remove_self() {
+inline remove(who) {
   if
-  :: FIRST(queue[n]) == t + 1 -> queue[n] = queue[n] >> 3
+  :: FIRST(queue[n]) == who + 1 -> queue[n] = queue[n] >> 3
 #if THREADS > 3
-  :: THIRD(queue[n]) == t + 1 -> queue[n] = queue[n] & 63
+  :: THIRD(queue[n]) == who + 1 -> queue[n] = queue[n] & 63
 #endif
   :: else ->
-     require(SECOND(queue[n]) == t + 1);
+     require(SECOND(queue[n]) == who + 1);
      queue[n] = (queue[n] & 7) | ((queue[n] >> 6) << 3)
   fi
 }
@@ -398,8 +400,8 @@ inline lock_or_enqueue() {
   fi
 }
 
-inline withdraw() {
-  remove_self();
+inline withdraw(who) {
+  remove(who);
 #ifndef BUG_WITHDRAW_LEAVES_BIT
   if
   :: queue[n] == 0 ->
@@ -408,8 +410,15 @@ inline withdraw() {
   :: else
   fi;
 #endif
-  alive = alive & ~SELF;
-  leaving[n] = leaving[n] | SELF
+#ifdef TASKS
+  if
+  :: IS_TASK(who) /* its frame lives on */
+  :: !IS_TASK(who) -> alive = alive & ~BIT(who)
+  fi;
+#else
+  alive = alive & ~BIT(who);
+#endif
+  leaving[n] = leaving[n] | BIT(who)
 }
 
 inline stop_waking() {
@@ -421,6 +430,10 @@ inline stop_waking() {
   coming[n] = coming[n] & ~SELF;
   leaving[n] = leaving[n] | SELF
 }
+
+#ifdef TASKS
+#include "resume_queue.inc"
+#endif
 
 /* -- KeyLock: releasing ------------------------------------------------------------------------ */
 
@@ -483,9 +496,12 @@ inline downgraded() {
   has_value = 0
 }
 
-/* Waiter::is_starving: sooner or later; with LIVE, if the waiter was passed over before */
+/* Waiter::is_starving: sooner or later; with LIVE, if the waiter was passed over before; a task
+ * always */
 #ifdef LIVE
 #define IS_STARVING starving[FIRST(rest) - 1]
+#elif defined(TASKS) && !defined(BUG_TASK_NOT_GRANTED)
+#define IS_STARVING IS_TASK(FIRST(rest) - 1)
 #else
 #define IS_STARVING false
 #endif
@@ -569,9 +585,15 @@ inline conclude() {
        :: else -> coming[n] = coming[n] | (1 << rest)
        fi;
        if
+#ifdef TASKS
+       :: IS_TASK(rest) -> put_in_queue(rest)
+       :: !IS_TASK(rest) && to_wake == 0 -> to_wake = rest + 1
+       :: !IS_TASK(rest) && to_wake != 0 -> to_wake = to_wake | ((rest + 1) << 3)
+#else
        :: to_wake == 0 -> to_wake = rest + 1
        :: to_wake != 0 && SECOND(to_wake) == 0 -> to_wake = to_wake | ((rest + 1) << 3)
        :: else -> to_wake = to_wake | ((rest + 1) << 6)
+#endif
        fi;
        admitted--
     :: else -> break
@@ -606,9 +628,9 @@ inline downgrade() {
   downgraded()
 }
 
-inline unpin() {
-  users[n] = users[n] & ~SELF;
-  leaving[n] = leaving[n] & ~SELF;
+inline unpin(who) {
+  users[n] = users[n] & ~BIT(who);
+  leaving[n] = leaving[n] & ~BIT(who);
 #ifdef BUG_LEAKED_PIN
   state = word[n]
 #else
@@ -742,15 +764,26 @@ inline begin_to_read() {
   readers[n] = readers[n] | SELF
 }
 
+#ifndef TASKS
+#define MAY_LEAVE_NOTHING true
+#endif
+
 /* The caller of an exclusive hold stores a value or not, and is done with it. */
 inline leave_value() {
   if
   :: has_value = HAS_VALUE
-  :: has_value = 0
+  :: MAY_LEAVE_NOTHING -> has_value = 0
   fi;
   require(writer[n] == t + 1);
   writer[n] = 0;
   value[n] = has_value
+}
+
+inline wake_one() {
+  waiter_is_alive = (alive & BIT(FIRST(to_wake) - 1)) != 0;
+  assert(waiter_is_alive);
+  woken[FIRST(to_wake) - 1] = 1;
+  to_wake = to_wake >> 3
 }
 
 /* The operation is over. */
@@ -766,6 +799,9 @@ inline end_operation() {
 #endif
     n = NONE;
     mode[t] = EXCLUSIVE;
+#ifdef TASKS
+    end_callback();
+#endif
 #ifdef LIVE
     changed = 0;
 #endif
@@ -777,7 +813,18 @@ inline end_operation() {
 inline go_on() {
   if
   :: to_wake != 0 -> goto wake
+#ifdef TASKS
+  :: to_wake == 0 && IS_TO_RESUME ->
+     running[SELF_QUEUE] = 1;
+     if
+     :: n != NONE && !(users[n] & SELF) -> n = NONE /* it is done with it */
+     :: else
+     fi;
+     goto resume
+  :: to_wake == 0 && !IS_TO_RESUME && n != NONE && (users[n] & SELF) -> goto begin_to_use
+#else
   :: to_wake == 0 && n != NONE && (users[n] & SELF) -> goto begin_to_use
+#endif
   :: else ->
      end_operation();
      goto idle
@@ -796,6 +843,10 @@ inline go_on() {
 #define MAY_READ_AGAIN !changed /* a thread that did so for ever would let nobody else in */
 #define MAY_CHANGE !changed
 #define change() changed = 1
+#elif defined(TASKS)
+#define MAY_GIVE_UP (t == 1)
+#define MAY_SHARE (t == 1)
+#define MAY_WRITE (t == 0)
 #else
 #define MAY_GIVE_UP (t != 0)
 #define MAY_SHARE true
@@ -804,6 +855,9 @@ inline go_on() {
 #endif
 #ifndef LIVE
 #define change() skip
+#endif
+#ifndef TASKS
+#define MAY_WRITE true
 #endif
 
 proctype Thread(byte t) {
@@ -822,12 +876,25 @@ proctype Thread(byte t) {
 #ifdef BUG_BY_STORE
   short seen;      /* what it is about to store */
 #endif
+#ifdef TASKS
+  bit blocking;    /* it is about to sleep, and resumes what it owes before */
+  bit cancels;     /* it runs the callback of a stop */
+  byte next;       /* the task that it resumes */
+#endif
 
 idle:
   ARRIVE
   atomic {
     if
-#ifndef LIVE
+#ifdef TASKS
+    :: running[t] -> goto resume
+    :: !running[t] -> goto stop
+    :: MAY_CANCEL ->
+       cancels = 1;
+       in_callback = t + 1;
+       stoppable = 0;
+       goto cancel
+#elif !defined(LIVE)
     :: goto stop
 #endif
     :: MAY_ENTER
@@ -840,7 +907,7 @@ idle:
 #endif
     fi;
     if
-    :: mode[t] = EXCLUSIVE
+    :: MAY_WRITE -> mode[t] = EXCLUSIVE
     :: MAY_SHARE -> mode[t] = SHARED
     fi;
     if
@@ -855,7 +922,7 @@ idle:
 #endif
        if
        :: lock_unpinned() /* lock_found */
-#ifndef LIVE
+#if !defined(LIVE) && !defined(TASKS)
        :: mode[t] == EXCLUSIVE -> /* Section::store_first */
           word[n] = HAS_VALUE;
           value[n] = 1
@@ -890,7 +957,7 @@ idle:
           wanting = wanting | (t == 0);
 #endif
           leave()
-#ifndef LIVE
+#if !defined(LIVE) && !defined(TASKS)
        :: PINS(word[n]) == 0 && mode[t] == SHARED -> /* ShardedMap::get, insert: in place */
           require(writer[n] == 0 && readers[n] == 0);
           touch();
@@ -912,6 +979,23 @@ idle:
   :: MAY_GIVE_UP -> goto give_up /* expired already, or in a deadlock */
   :: true
   fi;
+#ifdef TASKS
+  if
+  :: atomic {
+       MAY_LOCK_PINNED;
+       try_lock_pinned();
+       goto locked
+     }
+#ifndef BUG_OWES_WHILE_ASLEEP
+  :: to_resume[t] != 0 -> /* ResumeQueue::run_before_blocking */
+     blocking = 1;
+     goto resume
+  :: to_resume[t] == 0
+#else
+  :: true
+#endif
+  fi;
+#endif
 go_on_waiting:
   do
   :: atomic { /* KeyLock::spin. To see the key held changes nothing. */
@@ -943,12 +1027,17 @@ go_on_waiting:
        :: else ->
           require(coming[n] & SELF);
           mine = WAKING;
+#ifdef TASKS
+          goto go_on_waiting
+#else
           if
           :: late -> break
           :: else -> goto go_on_waiting
           fi
+#endif
        fi
      }
+#ifndef TASKS
   :: MAY_GIVE_UP && !late && !woken[t] ->
      ARRIVE
      atomic {
@@ -956,7 +1045,7 @@ go_on_waiting:
        ENTER;
        if
        :: CONTAINS(queue[n], t) ->
-          withdraw();
+          withdraw(t);
           leave();
           goto give_up
        :: else ->
@@ -969,8 +1058,10 @@ go_on_waiting:
 #endif
        fi
      }
+#endif
   od;
 
+#ifndef TASKS
   ARRIVE
   atomic {
     MAY_ENTER;
@@ -986,6 +1077,7 @@ go_on_waiting:
        leave()
     fi
   }
+#endif
 
 give_up:
   ARRIVE
@@ -1000,7 +1092,11 @@ give_up:
        goto begin_to_use
     :: true
     fi;
-    unpin();
+    unpin(t);
+#ifdef TASKS
+    goto left /* the rest is the same */
+  }
+#else
 #ifdef BUG_UNPIN_ADMITS_NOBODY
     touch_word();
     word[n] = state;
@@ -1020,6 +1116,7 @@ give_up:
     leave();
     go_on()
   }
+#endif
 
 locked:
 #ifdef CACHE
@@ -1050,6 +1147,7 @@ begin_to_use:
 holding:
   atomic {
     if
+#ifndef TASKS
     :: mode[t] == SHARED && MAY_READ_AGAIN && !(again[n] & SELF) -> goto read_again
     :: mode[t] == SHARED && MAY_CHANGE && MAY_UPGRADE_NOW ->
        touch_word();
@@ -1068,6 +1166,7 @@ holding:
           goto holding
        :: else -> goto in_section
        fi
+#endif
     :: mode[t] == EXCLUSIVE -> leave_value() /* release, release_slow */
     :: mode[t] == SHARED ->
        require(readers[n] & SELF);
@@ -1117,7 +1216,9 @@ in_section:
     ENTER;
     if
     :: mode[t] == EXCLUSIVE -> release()
+#ifndef TASKS
     :: mode[t] == SHARED && IS_LOCKED(word[n]) -> downgrade()
+#endif
     :: else -> release_shared()
     fi;
 #ifdef BUG_DOWNGRADE_TO_NOBODY
@@ -1130,8 +1231,18 @@ in_section:
     :: else
     fi;
 #endif
+left:
     leave_key();
     finish();
+#ifdef TASKS
+    if
+    :: cancels ->
+       canceled();
+       cancels = 0;
+       n = NONE
+    :: else
+    fi;
+#endif
 #ifdef CACHE
     if
     :: put_back || (evicting & SELF) ->
@@ -1151,6 +1262,7 @@ in_section:
     go_on()
   }
 
+#ifndef TASKS
 read_again:
   ARRIVE
   atomic { /* try_hold_pinned: that pin_and_try_lock does the same, unless somebody waits */
@@ -1166,6 +1278,7 @@ read_again:
     leave();
     goto begin_to_use
   }
+#endif
 
 #ifdef BUG_BY_STORE
 store:
@@ -1228,12 +1341,55 @@ newer:
   od;
 #endif
 
+#ifdef TASKS
+cancel:
+  atomic { /* TaskWait::withdraw_for_stop, KeyLock::cancel */
+    MAY_ENTER;
+    ENTER;
+    n = 0;
+    if
+    :: CONTAINS(queue[n], CANCELED) ->
+       withdraw(CANCELED);
+       unpin(CANCELED);
+       goto left
+    :: else ->
+#ifdef BUG_CANCEL_DOES_NOT_LOOK
+       gave_up = 1;
+#endif
+       cancels = 0;
+       n = NONE;
+       leave();
+       go_on()
+    fi
+  }
+
+resume: /* ResumeQueue::run_now */
+  do
+  :: atomic {
+       CALLS_NOBODY && to_resume[t] != 0;
+       take()
+     }
+  :: atomic {
+       CALLS_NOBODY && to_resume[t] == 0;
+       if
+       :: blocking ->
+          blocking = 0;
+          goto go_on_waiting
+       :: else ->
+          running[t] = 0;
+          go_on()
+       fi
+     }
+  :: atomic { /* one that was resumed asks for the key as a thread, or requests a stop */
+       t == 0 && CALLS_NOBODY && n == NONE && in_callback != t + 1;
+       goto idle
+     }
+  od;
+#endif
+
 wake:
   atomic { /* WakeList::wake_all */
-    waiter_is_alive = (alive & (1 << (FIRST(to_wake) - 1))) != 0;
-    assert(waiter_is_alive);
-    woken[FIRST(to_wake) - 1] = 1;
-    to_wake = to_wake >> 3;
+    wake_one();
     go_on()
   }
 
@@ -1241,6 +1397,7 @@ stop:
   skip
 }
 
+#ifndef TASKS
 init {
   atomic {
     run Thread(0);
@@ -1251,6 +1408,7 @@ init {
 #endif
   }
 }
+#endif
 
 #ifdef LIVE
 ltl served { [] (wanting -> <> !wanting) }

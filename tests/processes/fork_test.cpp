@@ -8,14 +8,18 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <coroutine>
 #include <csignal>
 #include <cstddef>
 #include <deque>
 #include <lockmap/lockmap.hpp>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <system_error>
+#include <utility>
 
+#include "coroutines.hpp"
 #include "maps.hpp"
 #include "threads.hpp"
 #include "waiting.hpp"
@@ -268,6 +272,128 @@ LOCKMAP_TEST_BOTH(ForkTest, AChildFindsDeadlocksOfItsOwnOnly) {
     entry.reset();
   }
   EXPECT_EQ(end, "well");
+}
+
+// -- Tasks: the child has a copy of each coroutine, and nobody but its one thread to run it. -----
+
+// Holds the key while it is suspended for a second time, until it is resumed or destroyed.
+template <class Map>
+Coroutine hold(Map& map, int key, std::coroutine_handle<>& suspended, AsyncOptions options) {
+  struct Pause {
+    static bool await_ready() noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> handle) const noexcept { *paused = handle; }
+    static void await_resume() noexcept {}
+    std::coroutine_handle<>* paused;
+  };
+  auto entry = co_await map.async_entry(key, std::move(options));
+  co_await Pause{&suspended};
+  entry.insert(key * 11);
+}
+
+// Resumed or destroyed, a task lets go in the child what it held when the process was forked.
+LOCKMAP_TEST_BOTH(ForkTest, AChildEndsATaskThatHoldsAKey) {
+  auto& map = this->map_;
+  for (const bool resumes : {false, true}) {
+    Owner owner;
+    std::coroutine_handle<> suspended;
+    auto task = hold(map, 1, suspended, {.owner = &owner});
+    ASSERT_TRUE(suspended);
+    const auto end_task = [&] {
+      if (resumes) {
+        suspended.resume();
+      } else {
+        task.destroy();
+      }
+    };
+    EXPECT_EQ(end_of_child([&] {
+                if (map.try_entry(1).has_value()) return 50;
+                end_task();
+                if (map.insert(1, 1) != (resumes ? 11 : 1)) return 51;
+                return use_everything(map);
+              }),
+              "well");
+    EXPECT_FALSE(map.try_entry(1).has_value()) << "the parent's is another one";
+    end_task();
+    EXPECT_EQ(map.insert(1, 1), resumes ? 11 : 1);
+  }
+}
+
+// One that waited is as a thread that waited: nobody resumes it in the child, and it keeps nobody
+// out. It may be stopped and destroyed there, before and after the key has gone on without it.
+LOCKMAP_TEST_BOTH(ForkTest, ATaskThatWaitedIsNotHandedTheKeyInAChild) {
+  auto& map = this->map_;
+  for (int what = 0; what < 6; ++what) {
+    Owner owner;
+    std::stop_source stop;
+    std::coroutine_handle<> suspended;
+    std::optional held(map.entry(1).detach());
+    std::optional other(map.entry(2).detach(owner));  // so that its wait is in the graph
+    std::optional task(hold(map, 1, suspended, {.owner = &owner, .stop = stop.get_token()}));
+    auto last = hold(map, 1, suspended, {});
+    const std::string end = end_of_child([&] {
+      const bool early = what < 3;
+      if (!early) held.reset();
+      switch (what % 3) {
+        case 0:
+          break;
+        case 1:
+          task.reset();
+          break;
+        default:
+          stop.request_stop();
+          if (task->done() != early) return 50;
+      }
+      if (early) held.reset();
+      if (suspended) return 51;
+      if (!map.try_entry(1).has_value()) return 52;
+      other.reset();
+      auto again = hold(map, 1, suspended, {.owner = &owner});
+      if (!suspended) return 53;
+      auto waiting = hold(map, 1, suspended, {});
+      again.destroy();
+      if (detail::TestAccess::waiters(map, 1) != 0) return 54;
+      waiting.destroy();
+      task.reset();
+      last.destroy();
+      detail::TestAccess::check_invariants(map);
+      if (testing::Test::HasFailure()) return 55;
+      return use_everything(map);
+    });
+    EXPECT_EQ(end, "well") << what;
+    held.reset();
+    EXPECT_TRUE(suspended) << "the parent's is handed the key";
+    other.reset();
+  }
+}
+
+// A child that is forked by a task that was resumed by a release: the others that the same release
+// let go on are in the thread's queue, and go on in the child, as in the parent.
+LOCKMAP_TEST_BOTH(ForkTest, ATaskForksBeforeOthersAreResumed) {
+  auto& map = this->map_;
+  std::string end;
+  int resumed = 0;
+  bool in_child = false;
+  const auto fork_or_count = [&](bool forks) -> Coroutine {
+    auto entry = co_await map.async_shared_entry(1);
+    ++resumed;
+    if (!forks) co_return;
+    entry.unlock();
+    end = end_of_child([&] {
+      in_child = true;
+      auto mine = map.entry(1);  // it resumes the others before it sleeps
+      mine.unlock();
+      if (resumed != 3) return 50;
+      return use_everything(map);
+    });
+  };
+  std::optional held(map.entry(1));
+  auto first = fork_or_count(true);
+  auto second = fork_or_count(false);
+  auto third = fork_or_count(false);
+  held.reset();
+  EXPECT_EQ(end, "well");
+  EXPECT_EQ(resumed, 3);
+  EXPECT_FALSE(in_child);
 }
 
 }  // namespace

@@ -1,11 +1,16 @@
 // Ten thousand tasks on eight threads, which are cancelled and destroyed at random: sums stay
-// exact, no task is lost, and no key stays held.
+// exact, no task is lost, and no key stays held. And a million that wait for one key.
 
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <iostream>
+#include <new>
 #include <optional>
 #include <stop_token>
 #include <system_error>
@@ -17,6 +22,7 @@
 
 #include "coroutines.hpp"
 #include "maps.hpp"
+#include "small_stack.hpp"
 #include "splitmix64.hpp"
 #include "test_access.hpp"
 #include "threads.hpp"
@@ -144,6 +150,57 @@ LOCKMAP_TEST_BOTH(TaskStressTest, TasksAreDestroyedWhileTheKeyIsPassedOn) {
     ASSERT_TRUE(map.try_entry(1).has_value()) << "the key was lost";
   }
   TestAccess::check_invariants(map);
+}
+
+// A waiter in a chain of them; the frames of all that live are counted.
+struct Link {
+  struct promise_type {
+    static void* operator new(std::size_t size) {
+      frame_bytes += size;
+      return ::operator new(size);
+    }
+    static void operator delete(void* frame, std::size_t size) noexcept {
+      frame_bytes -= size;
+      ::operator delete(frame);
+    }
+    static Link get_return_object() noexcept { return {}; }
+    static std::suspend_never initial_suspend() noexcept { return {}; }
+    static std::suspend_never final_suspend() noexcept { return {}; }
+    static void return_void() noexcept {}
+    [[noreturn]] static void unhandled_exception() noexcept { std::terminate(); }
+  };
+
+  static inline std::size_t frame_bytes = 0;
+};
+
+template <class Map>
+Link add_in_turn(Map& map, std::int64_t turn) {
+  auto entry = co_await map.async_entry(1);
+  EXPECT_EQ(entry.or_insert(0)++, turn);
+}
+
+LOCKMAP_TEST_BOTH(TaskStressTest, AChainOfAMillionHandOversTakesNoStack) {
+  using std::chrono::steady_clock;
+  const std::size_t count = sanitized ? 20'000 : 1'000'000;
+  using Map = MapOf<TypeParam, int, std::int64_t>;
+  Map map = make_map<Map>();
+  steady_clock::duration time{};
+  run_on_small_stack([&] {
+    std::optional<typename Map::Entry> held(map.entry(1));
+    for (std::size_t i = 0; i < count; ++i) add_in_turn(map, static_cast<std::int64_t>(i));
+    EXPECT_EQ(TestAccess::waiters(map, 1), count);
+    EXPECT_LE(Link::frame_bytes, count * 1024) << "what a waiter takes is in its frame";
+    const auto start = steady_clock::now();
+    held.reset();
+    time = steady_clock::now() - start;
+  });
+  EXPECT_EQ(map.get(1), static_cast<std::int64_t>(count));
+  EXPECT_EQ(Link::frame_bytes, 0U);
+  EXPECT_EQ(TestAccess::node_count(map), 1U);
+  std::cout << "a hand-over took "
+            << static_cast<double>(std::chrono::nanoseconds(time).count()) /
+                   static_cast<double>(count)
+            << " ns\n";
 }
 
 }  // namespace

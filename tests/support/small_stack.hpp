@@ -9,13 +9,15 @@
 
 #include <pthread.h>
 
+#include "sanitizers.hpp"
+
 namespace lockmap::test {
 
-// Runs `work` on a thread whose stack is small, though not too small for a sanitizer, and returns
-// when it has ended. An exception that leaves it fails the test.
+// Runs `work` on a thread whose stack is small, and returns when it has ended. An exception that
+// leaves it fails the test.
 template <class Work>
 void run_on_small_stack(Work work) {
-  constexpr std::size_t stack_size = 512 * 1024;
+  constexpr std::size_t stack_size = (sanitized ? 512 : 64) * 1024;
   const auto run = [](void* argument) -> void* {
     try {
       (*static_cast<Work*>(argument))();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <coroutine>
 #include <cstddef>
 #include <deque>
 #include <memory>
@@ -195,6 +196,35 @@ LOCKMAP_TEST_BOTH(AsyncDeadlockTest, AWaitThatHasEndedIsNoEdge) {
     }
     EXPECT_EQ(TestAccess::blocked_owners(), 0U);
     EXPECT_FALSE(this->map_.try_entry_for(1, std::chrono::milliseconds(1)).has_value());
+  }
+}
+
+// Nor is one that has ended before its coroutine has gone on and taken its edge away.
+LOCKMAP_TEST_BOTH(AsyncDeadlockTest, ATaskThatHasYetToGoOnDoesNotWait) {
+  using TaskEntry = typename TestFixture::TestedMap::TaskEntry;
+  for (const bool stopped : {false, true}) {
+    typename TestFixture::TestedActor a;
+    typename TestFixture::TestedActor b;
+    std::stop_source stop;
+    std::coroutine_handle<> resumed;
+    a.ask(this->map_, 1, Mode::exclusive);
+    b.ask(this->map_, 2, Mode::exclusive);
+    a.ask(this->map_, 2, Mode::shared,
+          {.stop = stop.get_token(),
+           .resume = [&resumed](std::coroutine_handle<> handle) { resumed = handle; }});
+    if (stopped) {
+      stop.request_stop();
+    } else {
+      auto shared = std::get<TaskEntry>(std::move(b.holds[0].entry)).downgrade();
+      b.holds[0] = {2, Mode::shared, std::move(shared)};
+    }
+    ASSERT_TRUE(resumed);
+    b.ask(this->map_, 1, Mode::exclusive);
+    EXPECT_EQ(b.outcome, Outcome::none) << "it waits: a holds 1, and waits for nothing";
+    resumed.resume();
+    EXPECT_EQ(a.outcome, stopped ? Outcome::canceled : Outcome::held);
+    a.holds.clear();
+    EXPECT_EQ(b.outcome, Outcome::held);
   }
 }
 

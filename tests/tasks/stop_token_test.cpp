@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <system_error>
+#include <utility>
 
 #include <lockmap/detail/portable_parker.hpp>
 #include <lockmap/lockmap.hpp>
@@ -83,7 +85,8 @@ LOCKMAP_TEST_BOTH(StopTokenTest, AStoppedWriterAdmitsTheReadersBehindIt) {
   const auto held = this->map_.shared_entry(1);
   writer.emplace(
       [&] { EXPECT_FALSE(this->map_.try_entry(1, this->source_.get_token()).has_value()); });
-  await_waiters(this->map_, 1, 1);
+  // Until it is queued, a reader would not queue behind it.
+  await([&] { return TestAccess::parked(this->map_, 1) == 1; }, "the writer to be queued");
   reader.emplace([&] { EXPECT_FALSE(this->map_.shared_entry(1).has_value()); });
   await_waiters(this->map_, 1, 2);
   this->source_.request_stop();
@@ -158,6 +161,28 @@ TYPED_TEST(NudgeTest, ANudgeMakesASleeperLookAgain) {
     nudging.join();
   }
 }
+
+#if defined(__linux__)
+// The other parker excludes that by a mutex.
+TEST(NudgeBeforeSleepTest, ANudgeBetweenTheLookAndTheSleepIsNotLost) {
+  struct NudgedAfterALook {
+    bool expired() const noexcept {
+      if (std::exchange(*looked, true)) return true;
+      parker->nudge();
+      return false;
+    }
+    static std::chrono::nanoseconds nap() noexcept { return std::chrono::hours(1); }
+
+    detail::Parker* parker;
+    bool* looked;
+  };
+  in_another_thread([] {
+    detail::Parker parker;
+    bool looked = false;
+    EXPECT_FALSE(parker.park(NudgedAfterALook{&parker, &looked}));
+  });
+}
+#endif
 
 TYPED_TEST(NudgeTest, ANudgeHidesNoWakeUp) {
   TypeParam parker;

@@ -354,10 +354,12 @@ class ShardedMap {
   /// another owner holds the key, the coroutine is suspended; then it is handed the key in its
   /// turn, and resumed as the options say. A key given as an rvalue is moved in, an lvalue and what
   /// a view refers to must live until the `co_await` ends. The coroutine may be destroyed while it
-  /// waits, until it was given to `resume`. Deadlock: with an owner, as `entry`; without one, waits
-  /// for ever. Throws std::system_error with std::errc::operation_canceled if the stop ends the
-  /// wait, and what `entry` throws. Amortised constant time; allocates nothing for a key that is
-  /// there.
+  /// waits, until it was given to `resume`; if that is about to be called on another thread, it is
+  /// still called, with a handle that must not be used. In the child of a fork, a coroutine that
+  /// waited is not handed the key, but may be destroyed. Deadlock: with an owner, as `entry`;
+  /// without one, waits for ever. Throws std::system_error with std::errc::operation_canceled if
+  /// the stop ends the wait, and what `entry` throws. Amortised constant time; allocates nothing
+  /// for a key that is there.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] Awaitable<Q, TaskEntry> async_entry(Q&& key, AsyncOptions options = {}) {
     return {*this, std::forward<Q>(key), std::move(options)};
