@@ -93,6 +93,12 @@ class alignas(cache_line) Shard : private StructureLock {
       return shard_.find_node(key);
     }
 
+    // One whose value has expired stays: its removal changes the shard.
+    template <class T>
+    [[nodiscard]] Node* find_live(const HashedKey<T>& key) const {
+      return find(key);
+    }
+
     // Whether the value may be read in this section (I3); there is one, then (I4).
     [[nodiscard]] static bool may_read(const Node& node) noexcept { return is_unpinned(node); }
 

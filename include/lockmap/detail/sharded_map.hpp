@@ -34,6 +34,7 @@
 #include "lockmap/detail/eviction_policy.hpp"
 #include "lockmap/detail/hashed_key.hpp"
 #include "lockmap/detail/hold.hpp"
+#include "lockmap/detail/key_access.hpp"
 #include "lockmap/detail/load_timer.hpp"
 #include "lockmap/detail/load_waiter.hpp"
 #include "lockmap/detail/many.hpp"
@@ -123,7 +124,8 @@ class ShardedMap {
     const auto hashed = keys_.hashed(key);
     Shard& shard = shards_.of(hashed.hash);
     bool found = false;
-    if (!look<Touch::lookup>(shard, hashed, [&found](const Node& /*node*/) { found = true; })) {
+    const auto see = [&found](const Node& /*node*/) { found = true; };
+    if (detail::look<Touch::lookup>(shard, hashed, see) == Look::needs_hold) {
       found = locked_contains(shard, hashed);
     }
     return found;
@@ -139,7 +141,7 @@ class ShardedMap {
     using Result = std::invoke_result_t<F, const Value&>;
     const auto hashed = keys_.hashed(key);
     Shard& shard = shards_.of(hashed.hash);
-    const Hold hold = hold_existing<Mode::shared>(shard, hashed, Touch::lookup);
+    const Hold hold = detail::hold_existing<Mode::shared>(shard, hashed, Touch::lookup);
     const bool found = Policy::enabled ? hold.has_value() : hold.had_value();
     const SharedEntry entry(shard, hold);
     if constexpr (std::is_void_v<Result>) {
@@ -855,72 +857,30 @@ class ShardedMap {
     Shard& shard = shards_.of(hashed.hash);
     if constexpr (copied_in_place<Value>) {
       std::optional<Value> copy;
-      if (look<touch>(shard, hashed, [&copy](const Node& node) { copy.emplace(node.value); })) {
-        return copy;
-      }
+      const auto take = [&copy](const Node& node) { copy.emplace(node.value); };
+      if (detail::look<touch>(shard, hashed, take) != Look::needs_hold) return copy;
     }
     return locked_copy(shard, hashed, touch);
   }
 
-  // Looks into the shard once. False if the key is pinned; else calls `visit(node)`, in a section,
-  // if it has a value.
-  template <Touch touch, class T, class F>
-  [[nodiscard]] static bool look(Shard& shard, const HashedKey<T>& key, const F& visit) {
-    if (!shard.policy().changes_on(touch)) {
-      const ReadSection section(shard);
-      Node* const node = section.find(key);
-      if (node == nullptr) {
-        section.miss(touch);
-        return true;
-      }
-      if (!section.may_read(*node)) return false;
-      if (!section.is_expired(*node)) [[likely]] {
-        section.touch(*node, touch);
-        visit(*node);
-        return true;
-      }
-    }
-    if constexpr (Policy::enabled) {
-      return look_exclusively<touch>(shard, key, visit);
-    } else {
-      return true;  // not reached: nothing expires
-    }
-  }
+  // Out of line to keep the fast path inlinable.
+
   // A copy of a value that is there, and that may be read at once.
   template <class T>
-  [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Value> look_for_present(Shard& shard,
-                                                                              HashedKey<T> key) {
+  [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Value> copy_of_present(Shard& shard,
+                                                                             HashedKey<T> key) {
     std::optional<Value> copy;
     if (shard.policy().changes_on(Touch::lookup)) return copy;
     const ReadSection section(shard);
-    Node* const node = section.find(key);
-    if (node != nullptr && section.may_read(*node) && !section.is_expired(*node)) {
-      section.touch(*node, Touch::lookup);
-      copy.emplace(std::as_const(node->value));
-    }
+    (void)detail::look_in(section, key, Touch::lookup, Touch::quiet,
+                          [&copy](const Node& node) { copy.emplace(node.value); });
     return copy;
   }
-  template <Touch touch, class T, class F>
-  [[nodiscard]] static bool look_exclusively(Shard& shard, const HashedKey<T>& key,
-                                             const F& visit) {
-    Section section(shard);
-    Node* const node = section.find_live(key);
-    if (node == nullptr) {
-      section.policy().on_miss(touch);
-      return true;
-    }
-    if (!section.may_read(*node)) return false;
-    section.touch(*node, touch, true);
-    visit(*node);
-    return true;
-  }
-
-  // Out of line to keep the fast path inlinable.
   template <class T>
   [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Value> locked_copy(Shard& shard,
                                                                          const HashedKey<T>& key,
                                                                          Touch touch) {
-    const Hold hold = hold_existing<Mode::shared>(shard, key, touch);
+    const Hold hold = detail::hold_existing<Mode::shared>(shard, key, touch);
     const SharedEntry entry(shard, hold);
     if (!hold.has_value()) return std::nullopt;
     return *entry;
@@ -929,63 +889,25 @@ class ShardedMap {
   template <class T>
   [[nodiscard]] LOCKMAP_NOINLINE static bool locked_contains(Shard& shard,
                                                              const HashedKey<T>& key) {
-    const Hold hold = hold_existing<Mode::shared>(shard, key, Touch::lookup);
+    const Hold hold = detail::hold_existing<Mode::shared>(shard, key, Touch::lookup);
     const SharedEntry entry(shard, hold);
     return hold.has_value();
-  }
-
-  // Locks a key if it has a node. `*too_early`: it has one, but the deadline was too early.
-  template <Mode mode, class T, class D = NoDeadline>
-  [[nodiscard]] LOCKMAP_ALWAYS_INLINE static Hold hold_existing(Shard& shard,
-                                                                const HashedKey<T>& key,
-                                                                Touch touch, const D& deadline = {},
-                                                                bool* too_early = nullptr) {
-    if (allows_hold_without_mutex<mode>(shard)) {
-      Missed missed = Missed::nothing;
-      const Hold hold = hold_without_mutex<mode>(shard, key, touch, touch, deadline, missed);
-      if (missed == Missed::deadline && too_early != nullptr) *too_early = true;
-      if (hold || missed != Missed::nothing) return hold;
-    }
-    Section section(shard, mode);
-    Node* const node = section.find_live(key);
-    if (node == nullptr) {
-      section.policy().on_miss(touch);
-      return {};
-    }
-    const Hold hold = lock_found<mode>(section, {node}, touch, deadline);
-    if (!hold && too_early != nullptr) *too_early = true;
-    return hold;
   }
 
   template <class Guard, class Q>
   [[nodiscard]] std::optional<Guard> find_guard(const Q& key) const {
     const auto hashed = keys_.hashed(key);
     Shard& shard = shards_.of(hashed.hash);
-    const Hold hold = hold_existing<Guard::mode>(shard, hashed, Touch::use);
+    const Hold hold = detail::hold_existing<Guard::mode>(shard, hashed, Touch::use);
     Guard guard(shard, hold);
     if (!hold.has_value()) return std::nullopt;
     return guard;
   }
 
-  // Locks the key of a node, and evicts if the node was made for it. Without a node if the deadline
-  // was too early. The section may be left by it, and must be before an entry is released.
-  template <Mode mode, class D>
-  [[nodiscard]] LOCKMAP_ALWAYS_INLINE static Hold lock_found(Section& section, Found found,
-                                                             Touch touch, const D& deadline) {
-    const Hold hold = detail::try_hold<mode>(section, found, touch);
-    if (!hold) [[unlikely]] {
-      // Never a node that was just made: nobody else knows of it.
-      return detail::hold_contended<Section>(section.hand_over(), *found.node, mode, touch,
-                                             deadline);
-    }
-    if (found.made) section.shrink(found.node);
-    return hold;
-  }
-
   template <class Guard = Entry>
   [[nodiscard]] static Guard lock(Section& section, Found found, Touch touch) {
     Shard& shard = section.shard();
-    const Hold hold = lock_found<Guard::mode>(section, found, touch, NoDeadline{});
+    const Hold hold = detail::lock_found<Guard::mode>(section, found, touch, NoDeadline{});
     section.leave();
     return Guard(shard, hold);
   }
@@ -993,7 +915,7 @@ class ShardedMap {
   [[nodiscard]] static std::optional<Guard> lock(Section& section, Found found, Touch touch,
                                                  const D& deadline) {
     Shard& shard = section.shard();
-    const Hold hold = lock_found<Guard::mode>(section, found, touch, deadline);
+    const Hold hold = detail::lock_found<Guard::mode>(section, found, touch, deadline);
     section.leave();
     if (!hold) return std::nullopt;
     return Guard(shard, hold);
@@ -1021,7 +943,7 @@ class ShardedMap {
     auto hashed = keys_.hashed(std::forward<Q>(key));
     Shard& shard = shards_.of(hashed.hash);
     if (!shard.policy().keeps_ledger()) shard.keep_ledger();
-    const Hold hold = hold_existing<Mode::shared>(shard, hashed, Touch::lookup);
+    const Hold hold = detail::hold_existing<Mode::shared>(shard, hashed, Touch::lookup);
     SharedEntry entry(shard, hold);
     if (!hold.has_value()) {
       entry.unlock();
@@ -1082,16 +1004,17 @@ class ShardedMap {
     Shard& shard = shards_.of(hashed.hash);
     Hold hold;
     bool wants_mutex = true;
-    if (allows_hold_without_mutex<mode>(shard)) [[unlikely]] {
+    if (detail::allows_hold_without_mutex<mode>(shard)) [[unlikely]] {
       Missed missed = Missed::nothing;
-      hold = hold_without_mutex<mode>(shard, hashed, Touch::use, Touch::quiet, deadline, missed);
+      hold = detail::hold_without_mutex<mode>(shard, hashed, Touch::use, Touch::quiet, deadline,
+                                              missed);
       wants_mutex = !hold && missed != Missed::deadline;
     }
     if (wants_mutex) [[likely]] {
       Section section(shard, mode);
       const Found found =
           section.find_or_make(hashed, MapKeys::stored_key(hashed, std::forward<Q>(key)));
-      hold = lock_found<mode>(section, found, Touch::use, deadline);
+      hold = detail::lock_found<mode>(section, found, Touch::use, deadline);
     }
     return f(shard, hold);
   }
@@ -1102,63 +1025,6 @@ class ShardedMap {
         std::forward<Q>(key), deadline, [](Shard& shard, const Hold& hold) {
           return hold ? std::optional<Guard>(Guard(shard, hold)) : std::nullopt;
         });
-  }
-
-  // Why a key was not locked without the shard mutex, though that could have been.
-  enum class Missed : std::uint8_t { nothing, key, deadline };
-
-  template <Mode mode>
-  [[nodiscard]] static bool allows_hold_without_mutex(const Shard& shard) noexcept {
-    return (mode == Mode::shared && shard.allows_announced_reads()) ||
-           shard.allows_announced_sections();
-  }
-  // Locks a key that is there without the shard mutex, as far as the shard's bias allows it.
-  // `absent`: as what a look is counted that finds no key.
-  template <Mode mode, class T, class D>
-  [[nodiscard]] LOCKMAP_ALWAYS_INLINE static Hold hold_without_mutex(Shard& shard,
-                                                                     const HashedKey<T>& key,
-                                                                     Touch touch, Touch absent,
-                                                                     const D& deadline,
-                                                                     Missed& missed) {
-    if constexpr (mode == Mode::shared) {
-      if (shard.allows_announced_reads()) {
-        return hold_beside_readers(shard, key, touch, absent, missed);
-      }
-    }
-    return hold_announced<mode>(shard, key.borrowed(), deadline, missed);
-  }
-  template <class T>
-  [[nodiscard]] static Hold hold_beside_readers(Shard& shard, const HashedKey<T>& key, Touch touch,
-                                                Touch absent, Missed& missed) {
-    if (shard.policy().changes_on(touch)) return {};
-    const ReadSection section(shard);
-    Node* const node = section.find(key);
-    if (node != nullptr) return detail::try_hold_beside_readers(section, *node, touch);
-    section.miss(absent);
-    missed = Missed::key;
-    return {};
-  }
-  template <Mode mode, class T, class D>
-  [[nodiscard]] LOCKMAP_NOINLINE static Hold hold_announced(Shard& shard, HashedKey<T> key,
-                                                            const D& deadline, Missed& missed) {
-    using AnnouncedSection = typename Shard::AnnouncedSection;
-    AnnouncedSection section(shard);
-    if (!section) return {};
-    Node* const node = section.find(key);
-    if (node == nullptr) {
-      missed = Missed::key;
-      return {};
-    }
-    Hold hold = detail::try_hold_announced<mode>(section, *node);
-    if (!hold) {
-      hold = detail::hold_contended<AnnouncedSection>(section.hand_over(), *node, mode, Touch::use,
-                                                      deadline);
-      if (!hold) missed = Missed::deadline;
-    } else if (section.count_hold(mode)) [[unlikely]] {
-      section.leave();
-      shard.let_read_instead_of_pin();
-    }
-    return hold;
   }
 
   // `insert` and `try_insert` under the key's lock, with a time to live of the value's own or the
@@ -1190,9 +1056,9 @@ class ShardedMap {
                                            const D& deadline = {}) {
     Section section(in_transit);
     Shard& shard = section.shard();
-    const Hold hold = found.made
-                          ? detail::try_hold<Mode::exclusive>(section, found, Touch::use)
-                          : lock_found<Mode::exclusive>(section, found, Touch::use, deadline);
+    const Hold hold =
+        found.made ? detail::try_hold<Mode::exclusive>(section, found, Touch::use)
+                   : detail::lock_found<Mode::exclusive>(section, found, Touch::use, deadline);
     section.leave();
     Entry entry(shard, hold);
     entry.eviction_ = found.made ? Eviction::others_now : Eviction::others;
@@ -1259,13 +1125,13 @@ class ShardedMap {
     Shard& shard = shards_.of(hashed.hash);
     if constexpr (copied_in_place<Value>) {
       if (touch == Touch::lookup && shard.allows_announced_reads()) {
-        std::optional<Value> copy = look_for_present(shard, hashed.borrowed());
+        std::optional<Value> copy = copy_of_present(shard, hashed.borrowed());
         if (copy.has_value()) return *copy;
       }
-    } else if (touch == Touch::lookup && allows_hold_without_mutex<Mode::shared>(shard)) {
+    } else if (touch == Touch::lookup && detail::allows_hold_without_mutex<Mode::shared>(shard)) {
       Missed missed = Missed::nothing;
-      const Hold hold = hold_without_mutex<Mode::shared>(shard, hashed, touch, Touch::quiet,
-                                                         NoDeadline{}, missed);
+      const Hold hold = detail::hold_without_mutex<Mode::shared>(shard, hashed, touch, Touch::quiet,
+                                                                 NoDeadline{}, missed);
       const SharedEntry present(shard, hold);
       if (hold.has_value()) return *present;
     }
@@ -1365,18 +1231,12 @@ class ShardedMap {
     void finish(const Item& item) const {
       (void)visit_held(item, NoDeadline{});
     }
-    // A value that has expired is left over: removing it changes the shard.
     template <class LookSection, class Item>
     void look_in(std::span<Item> items, LeftOver& left_over) const {
       detail::in_sections<LookSection>(items, [&](auto& section, const Item& item) {
-        Node* const node = section.find(item.key);
-        if (node == nullptr) {
-          section.miss(touch);
-        } else if (!section.may_read(*node) || section.is_expired(*node)) {
+        const auto visit_value = [&](const Node& node) { visit(item.index, node.value); };
+        if (detail::look_in(section, item.key, touch, touch, visit_value) == Look::needs_hold) {
           left_over.add(items, item);
-        } else {
-          section.touch_unpinned(*node, touch);
-          visit(item.index, std::as_const(node->value));
         }
       });
     }
@@ -1385,7 +1245,7 @@ class ShardedMap {
     [[nodiscard]] bool visit_held(const Item& item, const D& deadline) const {
       bool too_early = false;
       const Hold hold =
-          hold_existing<Mode::shared>(*item.shard, item.key, touch, deadline, &too_early);
+          detail::hold_existing<Mode::shared>(*item.shard, item.key, touch, deadline, &too_early);
       const SharedEntry entry(*item.shard, hold);
       if (hold.has_value()) visit(item.index, *entry);
       return !too_early;
@@ -1506,7 +1366,7 @@ class ShardedMap {
                                    ? state.locked() && state.locked_by(shard.this_owner().id)
                                    : state.sharers() != 0;
       if (may_be_held && batch.holds(*found.node)) continue;
-      const Hold hold = lock_found<Guard::mode>(section, found, Touch::use, deadline);
+      const Hold hold = detail::lock_found<Guard::mode>(section, found, Touch::use, deadline);
       if (!hold) return false;
       batch.guards_.push_back(Guard(shard, hold));
     }
