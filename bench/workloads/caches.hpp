@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "random.hpp"
 #include "workloads/lookups.hpp"
@@ -59,24 +60,32 @@ struct FullCachePeek : FullCacheGet {
   }
 };
 
-// A cache of a sixteenth of the keys: what is not there is stored, at no other cost.
-struct ReadThrough : GetZipf {
+// A cache for a sixteenth of the keys. What is not there is stored, at no other cost.
+struct ReadThrough : OnIntegers {
   explicit ReadThrough(std::uint64_t count)
-      : GetZipf(count, "LRU: get, insert on a miss, Zipf(0.99), a 16th of") {}
+      : OnIntegers("LRU: read through, " + count_name(count / 16) + " of " + count_name(count) +
+                       " keys, Zipf(0.99)",
+                   count),
+        sample(zipf_sequence(count, 0.99, std::size_t{1} << 20U)) {}
 
   static constexpr bool counts_hits = true;
   [[nodiscard]] std::size_t bound() const { return keys / 16; }
+  // Until the hit rate is what it will be.
   template <class Peer>
   void fill(Peer& peer) const {
-    for (Key key = 2 * bound(); key-- > 0;) peer.insert(key, 1);
+    Random random(1);
+    for (std::uint64_t i = 0; i < keys; ++i) step(peer, random);
   }
+  // Each draw for itself: a sequence that came again would hit more often.
   template <class Peer>
-  Value step(Peer& peer, std::size_t& at) const {
-    const Key key = next(at);
+  Value step(Peer& peer, Random& random) const {
+    const Key key = sample[static_cast<std::size_t>(random.draw().key(sample.size()))];
     if (peer.get(key) != 0) return 1;
     peer.insert(key, 1);
     return 0;
   }
+
+  std::vector<std::uint32_t> sample;
 };
 
 }  // namespace bench

@@ -12,14 +12,21 @@
 
 namespace bench {
 
-// A group of look-ups. The figures are per key.
-struct GetMany : OnIntegers {
-  explicit GetMany(std::uint64_t count)
-      : OnIntegers("get_many of 16, " + count_name(count) + " keys", count) {}
+// A step is a group of keys. The figures are per key.
+template <class OnKeys>
+struct InGroups : OnKeys {
+  using OnKeys::OnKeys;
 
   static constexpr unsigned operations = group_size;
   static constexpr unsigned chunk = 16;
   [[nodiscard]] static std::vector<unsigned> threads() { return {1, 2}; }
+};
+
+// Look-ups.
+struct GetMany : InGroups<OnIntegers> {
+  explicit GetMany(std::uint64_t count)
+      : InGroups("get_many of 16, " + count_name(count) + " keys", count) {}
+
   template <class Peer>
   Value step(Peer& peer, Random& random) const {
     GroupKeys<Key> group;
@@ -29,13 +36,9 @@ struct GetMany : OnIntegers {
 };
 
 // The same by views of strings.
-struct GetManyStrings : OnStrings {
-  explicit GetManyStrings(std::uint64_t count)
-      : OnStrings("get_many of 16 by string_view", count) {}
+struct GetManyStrings : InGroups<OnStrings> {
+  explicit GetManyStrings(std::uint64_t count) : InGroups("get_many of 16 by string_view", count) {}
 
-  static constexpr unsigned operations = group_size;
-  static constexpr unsigned chunk = 16;
-  [[nodiscard]] static std::vector<unsigned> threads() { return {1, 2}; }
   template <class Peer>
   Value step(Peer& peer, Random& random) const {
     GroupKeys<std::string_view> group;
@@ -45,13 +48,10 @@ struct GetManyStrings : OnStrings {
 };
 
 // A group of values stored under keys that have one.
-struct InsertMany : OnIntegers {
+struct InsertMany : InGroups<OnIntegers> {
   explicit InsertMany(std::uint64_t count)
-      : OnIntegers("insert_many of 16, " + count_name(count) + " keys", count) {}
+      : InGroups("insert_many of 16, " + count_name(count) + " keys", count) {}
 
-  static constexpr unsigned operations = group_size;
-  static constexpr unsigned chunk = 16;
-  [[nodiscard]] static std::vector<unsigned> threads() { return {1, 2}; }
   template <InsertsMany Peer>
   Value step(Peer& peer, Random& random) const {
     GroupPairs<Key> group;
