@@ -88,8 +88,8 @@ class Drawing:
 
 
 class Scale:
-    """Logarithmic, so that twice as fast is as far from 1 as half as fast. What is beyond its end is
-    cut there, with its figure beside it."""
+    """Logarithmic, so that twice as fast is as far from 1 as half as fast. What is beyond its end
+    is cut there, with its figure beside it."""
 
     LEAST, MOST = 0.5, 16
 
@@ -194,8 +194,8 @@ def draw_caches(results, arguments, path):
             drawing.text(end + 6, f"{throughput(result):.1f}", "", 17 + 18 * index)
         drawing.height += 48
     drawing.height += 14
-    for x, colour, text in [(LEFT, "pale", "1 thread"),
-                            (LEFT + 120, "good", f"{arguments.threads} threads, {arguments.place}")]:
+    where = f"{arguments.threads} threads, {arguments.place}"
+    for x, colour, text in [(LEFT, "pale", "1 thread"), (LEFT + 120, "good", where)]:
         drawing.bar(x, x + 14, colour, -12, 14)
         drawing.text(x + 20, text, "small")
     drawing.height += 10
