@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -245,43 +246,39 @@ class PerKeyMutexMap {
   absl::flat_hash_map<Key, std::shared_ptr<Slot>, Hash, Equal> slots_;  // protected by `mutex_`
 };
 
+struct EqualWeights {
+  template <class Value>
+  constexpr std::size_t operator()(const Value& /*value*/) const {
+    return 1;
+  }
+};
+
 // An LRU cache of 64 shards, each with a mutex, a list in the order of use and a flat table to it.
-template <class Key, class Value, class Hash = lockmap::default_hash<Key>,
-          class Equal = lockmap::default_equal<Key>>
+template <class Key, class Value, class Weigh = EqualWeights,
+          class Hash = lockmap::default_hash<Key>, class Equal = lockmap::default_equal<Key>>
 class ShardedMutexLru {
  public:
-  // Precondition: `max_size` is at least the number of shards.
-  explicit ShardedMutexLru(std::size_t max_size) {
+  // `bound`: of the weights of all values together, which the shards share.
+  explicit ShardedMutexLru(std::size_t bound) {
     for (std::size_t i = 0; i < baseline_shards; ++i) {
-      shards_[i].bound = max_size / baseline_shards + (i < max_size % baseline_shards ? 1 : 0);
+      shards_[i].bound = bound / baseline_shards + (i < bound % baseline_shards ? 1 : 0);
     }
   }
 
   // The value; the key becomes the most recently used one of its shard.
   template <class Q>
   std::optional<Value> get(const Q& key) {
-    const std::size_t hash = Hash{}(key);
-    Shard& shard = shard_of(hash);
-    const std::lock_guard lock(shard.mutex);
-    const auto found = shard.table.find(key, hash);
-    if (found == shard.table.end()) return std::nullopt;
-    shard.promote(found->second);
-    return found->second->second;
+    return find<true>(key);
   }
 
   // The value; the order stays as it is.
   template <class Q>
   std::optional<Value> peek(const Q& key) {
-    const std::size_t hash = Hash{}(key);
-    Shard& shard = shard_of(hash);
-    const std::lock_guard lock(shard.mutex);
-    const auto found = shard.table.find(key, hash);
-    if (found == shard.table.end()) return std::nullopt;
-    return found->second->second;
+    return find<false>(key);
   }
 
-  // Stores the value; over the bound, the least recently used key goes, and its list node is used
-  // again, which saves a deallocation and an allocation.
+  // Stores the value; over the bound, the least recently used keys go, and the list node of one of
+  // them is used again, which saves a deallocation and an allocation.
   void insert(const Key& key, Value value) {
     const std::size_t hash = Hash{}(key);
     Shard& shard = shard_of(hash);
@@ -289,18 +286,32 @@ class ShardedMutexLru {
     const auto found = shard.table.find(key, hash);
     if (found != shard.table.end()) {
       shard.promote(found->second);
+      shard.weight += Weigh{}(value)-Weigh{}(found->second->second);
       found->second->second = std::move(value);
+      shard.evict();
       return;
     }
-    if (shard.table.size() < shard.bound) {
+    shard.weight += Weigh{}(value);
+    Order spare = shard.evict();
+    if (spare.empty()) {
       shard.order.emplace_front(key, std::move(value));
     } else {
-      const auto oldest = std::prev(shard.order.end());
-      shard.table.erase(oldest->first);
-      shard.promote(oldest);
-      *oldest = {key, std::move(value)};
+      spare.front() = {key, std::move(value)};
+      shard.order.splice(shard.order.begin(), spare, spare.begin());
     }
     shard.table.try_emplace(key, shard.order.begin());
+  }
+
+  template <class Q>
+  void remove(const Q& key) {
+    const std::size_t hash = Hash{}(key);
+    Shard& shard = shard_of(hash);
+    const std::lock_guard lock(shard.mutex);
+    const auto found = shard.table.find(key, hash);
+    if (found == shard.table.end()) return;
+    shard.weight -= Weigh{}(found->second->second);
+    shard.order.erase(found->second);
+    shard.table.erase(found);
   }
 
  private:
@@ -309,15 +320,78 @@ class ShardedMutexLru {
   struct alignas(lockmap::detail::cache_line) Shard {
     void promote(typename Order::iterator node) { order.splice(order.begin(), order, node); }
 
+    // What is over the bound.
+    Order evict() {
+      Order evicted;
+      while (weight > bound && !order.empty()) {
+        const auto oldest = std::prev(order.end());
+        weight -= Weigh{}(oldest->second);
+        table.erase(oldest->first);
+        evicted.splice(evicted.begin(), order, oldest);
+      }
+      return evicted;
+    }
+
     std::mutex mutex;
     std::size_t bound = 0;
+    std::size_t weight = 0;
     Order order;
     absl::flat_hash_map<Key, typename Order::iterator, Hash, Equal> table;
   };
 
   Shard& shard_of(std::size_t hash) { return shards_[baseline_shard(hash)]; }
 
+  template <bool promotes, class Q>
+  std::optional<Value> find(const Q& key) {
+    const std::size_t hash = Hash{}(key);
+    Shard& shard = shard_of(hash);
+    const std::lock_guard lock(shard.mutex);
+    const auto found = shard.table.find(key, hash);
+    if (found == shard.table.end()) return std::nullopt;
+    if (promotes) shard.promote(found->second);
+    return found->second->second;
+  }
+
   std::vector<Shard> shards_ = std::vector<Shard>(baseline_shards);
+};
+
+// The same whose values are there for a time only.
+template <class Key, class Value>
+class ExpiringMutexLru {
+  using Clock = std::chrono::steady_clock;
+
+ public:
+  ExpiringMutexLru(std::size_t bound, Clock::duration time_to_live)
+      : cache_(bound), time_to_live_(time_to_live) {}
+
+  template <class Q>
+  std::optional<Value> get(const Q& key) {
+    return live(key, cache_.get(key));
+  }
+  template <class Q>
+  std::optional<Value> peek(const Q& key) {
+    return live(key, cache_.peek(key));
+  }
+  void insert(const Key& key, Value value) {
+    cache_.insert(key, {std::move(value), Clock::now() + time_to_live_});
+  }
+
+ private:
+  struct Timed {
+    Value value;
+    Clock::time_point deadline;
+  };
+
+  template <class Q>
+  std::optional<Value> live(const Q& key, std::optional<Timed> found) {
+    if (!found.has_value()) return std::nullopt;
+    if (Clock::now() < found->deadline) return std::move(found->value);
+    cache_.remove(key);
+    return std::nullopt;
+  }
+
+  ShardedMutexLru<Key, Timed> cache_;
+  Clock::duration time_to_live_;
 };
 
 }  // namespace bench

@@ -6,147 +6,30 @@
 // that are printed first spell out (peers.hpp); slices in which the processors were near each other
 // and slices in which they were far apart are never mixed.
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <initializer_list>
-#include <new>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
-
+#include "command_line.hpp"
+#include "compare/parts.hpp"
 #include "contest.hpp"
+#include "peers.hpp"
+#include "program.hpp"
 
-ABSL_FLAG(std::string, json, "", "a file to write the results to as well, for plot.py");
-
-// -- Counted memory ------------------------------------------------------------------------------
-
-namespace {
-
-std::atomic<bool> counting{false};
-std::atomic<std::int64_t> counted_bytes{0};
-
-// What malloc set aside for a block, with its header: a peer that allocates every element pays for
-// the rounding, as it would anywhere. Outside of a count this is one load, the same for all.
-void count(void* block, std::int64_t sign) {
-  if (!counting.load(std::memory_order_relaxed)) return;
-#if defined(__GLIBC__)
-  if (block == nullptr) return;
-  const auto bytes = static_cast<std::int64_t>(malloc_usable_size(block) + sizeof(std::size_t));
-  counted_bytes.fetch_add(sign * bytes, std::memory_order_relaxed);
-#else
-  (void)block;
-  (void)sign;
-#endif
-}
-
-void* counted(void* block) {
-  if (block == nullptr) throw std::bad_alloc();
-  count(block, 1);
-  return block;
-}
-
-void release(void* block) noexcept {
-  count(block, -1);
-  std::free(block);
-}
-
-}  // namespace
-
-// Not inlined, as they are not in a program that leaves them to the standard library.
-LOCKMAP_NOINLINE void* operator new(std::size_t size) {
-  return counted(std::malloc(size != 0 ? size : 1));
-}
-LOCKMAP_NOINLINE void* operator new(std::size_t size, std::align_val_t alignment) {
-  const auto align = static_cast<std::size_t>(alignment);
-  return counted(std::aligned_alloc(align, (size + align - 1) / align * align));
-}
-LOCKMAP_NOINLINE void operator delete(void* block) noexcept {
-  release(block);
-}
-LOCKMAP_NOINLINE void operator delete(void* block, std::size_t /*size*/) noexcept {
-  release(block);
-}
-LOCKMAP_NOINLINE void operator delete(void* block, std::align_val_t /*alignment*/) noexcept {
-  release(block);
-}
-LOCKMAP_NOINLINE void operator delete(void* block, std::size_t /*size*/,
-                                      std::align_val_t /*alignment*/) noexcept {
-  release(block);
-}
+ABSL_FLAG(std::string, json, "",
+          "a file to write the results to as well, for tables.py and plot.py");
 
 namespace {
 
-// The peer, or that form of it whose memory comes from operator new.
-template <class Peer>
-struct CountedForm {
-  using type = Peer;
-};
-template <class Peer>
-requires requires {
-  typename Peer::Counted;
-}
-struct CountedForm<Peer> {
-  using type = typename Peer::Counted;
-};
-
-// The memory of a full map, per key.
-struct Memory : bench::OnIntegers {
-  explicit Memory(std::uint64_t count, const std::string& what = "memory")
-      : OnIntegers(what + ", " + bench::count_name(count) + " keys", count) {}
-
-  static constexpr const char* unit = "bytes";
-  [[nodiscard]] static std::vector<unsigned> threads() { return {1}; }
-  template <class Peer>
-  bench::Slice measure(bench::Team& /*team*/) const {
-    using Counted = typename CountedForm<Peer>::type;
-    counted_bytes = 0;
-    counting = true;
-    const auto peer = bench::make_filled<Memory, Counted>(*this);
-    counting = false;
-    bench::Slice slice;
-    slice.cost = static_cast<double>(counted_bytes.load()) / static_cast<double>(keys);
-    return slice;
-  }
-};
+using bench::Results;
 
 // -- Peers ---------------------------------------------------------------------------------------
-
-using MapPeers =
-    bench::PeerList<bench::LockMapPeer,
-#if defined(LOCKMAP_BENCH_HAS_TBB)
-                    bench::TbbPeer,
-#endif
-#if defined(LOCKMAP_BENCH_HAS_CUCKOO)
-                    bench::CuckooPeer,
-#endif
-                    bench::ShardedMutexPeer, bench::PerKeyMutexPeer, bench::UnsynchronisedPeer>;
-// Those with values that are read in place under a shared lock, or the nearest to it.
-using TextPeers = bench::PeerList<bench::LockMapTextPeer,
-#if defined(LOCKMAP_BENCH_HAS_TBB)
-                                  bench::TbbTextPeer,
-#endif
-#if defined(LOCKMAP_BENCH_HAS_CUCKOO)
-                                  bench::CuckooTextPeer,
-#endif
-                                  bench::SharedMutexTextPeer>;
-// Those with a shared lock that can be kept.
-using SharedGuardPeers = bench::PeerList<bench::LockMapPeer
-#if defined(LOCKMAP_BENCH_HAS_TBB)
-                                         ,
-                                         bench::TbbPeer
-#endif
-                                         >;
-using CachePeers = bench::PeerList<bench::LruLockMapPeer, bench::ShardedMutexLruPeer>;
 
 struct Note {
   std::string_view peer;
@@ -159,12 +42,19 @@ std::vector<Note> notes_of(bench::PeerList<Peer...> /*peers*/) {
 }
 
 std::vector<Note> all_notes() {
-  std::vector<Note> notes = notes_of(MapPeers{});
-  for (const auto& more :
-       {notes_of(bench::PeerList<bench::SharedMutexPeer>{}), notes_of(CachePeers{})}) {
-    notes.insert(notes.end(), more.begin(), more.end());
-  }
-  return notes;
+  return notes_of(
+      bench::Joined<bench::MapPeers,
+                    bench::PeerList<bench::SharedMutexPeer, bench::LockSetPeer, bench::AsyncPeer,
+                                    bench::UnbiasedPeer, bench::ReadManyPeer, bench::OneByOnePeer,
+                                    bench::LruLockMapPeer, bench::ExactLruLockMapPeer,
+                                    bench::ShardedMutexLruPeer>,
+                    bench::RocksPeers>{});
+}
+
+template <template <class> class... Peer>
+void print_if_missing(const char* library, bench::PeerList<Peer...> /*peers*/) {
+  if (sizeof...(Peer) != 0) return;
+  std::printf("%s: skipped, it was not found when this was built.\n", library);
 }
 
 void print_introduction() {
@@ -172,14 +62,13 @@ void print_introduction() {
     std::printf("%.*s: %.*s.\n", static_cast<int>(note.peer.size()), note.peer.data(),
                 static_cast<int>(note.text.size()), note.text.data());
   }
-#if !defined(LOCKMAP_BENCH_HAS_TBB)
-  std::printf("TBB: skipped, it was not found when this was built.\n");
-#endif
-#if !defined(LOCKMAP_BENCH_HAS_CUCKOO)
-  std::printf("libcuckoo: skipped, it was not found when this was built.\n");
-#endif
+  print_if_missing("Boost", bench::BoostPeers{});
+  print_if_missing("TBB", bench::TbbPeers{});
+  print_if_missing("libcuckoo", bench::CuckooPeers{});
+  print_if_missing("gtl", bench::GtlPeers{});
+  print_if_missing("RocksDB", bench::RocksPeers{});
   std::printf("\n");
-  bench::print_legend("LockMap (or LruLockMap)");
+  bench::print_legend("lockmap");
 }
 
 // -- Results -------------------------------------------------------------------------------------
@@ -247,6 +136,7 @@ std::string json(const bench::Result& result) {
        {"cost", json(result.summary.cost)},
        {"reference", quoted(result.reference)},
        {"ratio", json(result.summary.ratio)},
+       {"hit_rate", result.counts_hits ? json(result.summary.mean_result) : "null"},
        {"longest_ns", timed_each ? number(result.summary.longest_of_all_ns) : "null"},
        {"line_ns", result.place == bench::Place::unknown ? "null" : number(result.line_ns)},
        {"rounds", std::to_string(result.summary.cost.count)}});
@@ -259,7 +149,7 @@ std::string list(const std::vector<Item>& items, const ToJson& to_json) {
   return result.empty() ? "[]" : result + "\n]";
 }
 
-std::string json(const std::vector<bench::Result>& results, const bench::Settings& settings) {
+std::string json(const Results& results, const bench::Settings& settings) {
   const std::string machine =
       object({{"processor", quoted(processor_model())},
               {"processors", std::to_string(bench::allowed_processors().size())},
@@ -279,7 +169,7 @@ std::string json(const std::vector<bench::Result>& results, const bench::Setting
 }
 
 // Which of the two worlds for two threads the figures are from.
-void print_places(const std::vector<bench::Result>& results) {
+void print_places(const Results& results) {
   std::size_t near = 0;
   std::size_t far = 0;
   for (const bench::Result& result : results) {
@@ -291,42 +181,13 @@ void print_places(const std::vector<bench::Result>& results) {
 
 // -- The program ---------------------------------------------------------------------------------
 
-std::vector<bench::Result> run_all(const bench::Settings& settings) {
-  const bench::Sizes& sizes = settings.sizes;
-  std::vector<bench::Result> all;
-  const auto run = [&](const auto& workload, auto peers) {
-    const std::vector<bench::Result> results = bench::compare(workload, peers, settings);
+Results run_all(const bench::Settings& settings) {
+  Results all;
+  for (const auto part : {bench::compare_lookups, bench::compare_changes, bench::compare_locks,
+                          bench::compare_many, bench::compare_caches}) {
+    const Results results = part(settings);
     all.insert(all.end(), results.begin(), results.end());
-  };
-  run(bench::Get(sizes.keys), MapPeers{});
-  run(bench::Get(sizes.large), MapPeers{});
-  run(bench::GetZipf(sizes.popular), MapPeers{});
-  run(bench::GetString(sizes.keys), MapPeers{});
-  run(bench::GetBesideHeld(sizes.keys), MapPeers{});
-  run(bench::GetAndInsert("99.9% get, 0.1% insert", 1, sizes.keys), MapPeers{});
-  run(bench::GetAndInsert("90% get, 10% insert", 100, sizes.keys), MapPeers{});
-  run(bench::GuardUniform(sizes.keys), MapPeers{});
-  run(bench::GuardHot(sizes.keys), MapPeers{});
-  run(bench::GuardHotTimed(sizes.keys), MapPeers{});
-  run(bench::ReadText("uniform", sizes.keys, sizes.keys), TextPeers{});
-  run(bench::ReadText("one hot key", 1, sizes.keys), TextPeers{});
-  run(bench::SharedGuardHot(sizes.keys), SharedGuardPeers{});
-  run(bench::GuardAbsent(sizes.keys), MapPeers{});
-  run(bench::GuardFour(sizes.keys), MapPeers{});
-  run(bench::Churn(sizes.keys), MapPeers{});
-  run(bench::BulkInsert(sizes.bulk, false), MapPeers{});
-  run(bench::BulkInsert(sizes.bulk, true), MapPeers{});
-  run(bench::Destroy(sizes.bulk), MapPeers{});
-#if defined(__GLIBC__)
-  run(Memory(sizes.bulk), MapPeers{});
-#endif
-  run(bench::Get(sizes.keys, "LRU: promoting get"), CachePeers{});
-  run(bench::Peek(sizes.keys, "LRU: peek"), CachePeers{});
-  run(bench::Evict(sizes.keys, "LRU: 50:50 insert and get"), CachePeers{});
-  run(bench::Destroy(sizes.bulk, "LRU: destroy"), CachePeers{});
-#if defined(__GLIBC__)
-  run(Memory(sizes.bulk, "LRU: memory"), CachePeers{});
-#endif
+  }
   return all;
 }
 
@@ -335,7 +196,7 @@ int run() {
   const std::string json_path = absl::GetFlag(FLAGS_json);
 
   print_introduction();
-  const std::vector<bench::Result> results = run_all(settings);
+  const Results results = run_all(settings);
   if (results.empty()) throw bench::UsageError("no workload fits --filter and --threads");
   print_places(results);
   if (!json_path.empty()) {

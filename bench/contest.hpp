@@ -15,18 +15,9 @@
 #include <vector>
 
 #include "paired.hpp"
-#include "peers.hpp"
-#include "program.hpp"
-#include "workloads.hpp"
-
-ABSL_FLAG(std::optional<bench::RoundsFlag>, rounds, std::nullopt,
-          "rounds in which every implementation gets one slice; by default 40, or 2 if --quick");
-ABSL_FLAG(std::optional<bench::MillisecondsFlag>, slice_ms, std::nullopt,
-          "length of a slice; a quarter of it comes before, as a warm-up; by default 20, or 2 if "
-          "--quick");
-ABSL_FLAG(std::optional<bench::ThreadCountsFlag>, threads, std::nullopt,
-          "numbers of threads, as 1,2,4; by default those that each workload asks for");
-ABSL_FLAG(std::string, filter, "", "only workloads whose name contains this");
+#include "peers/peer.hpp"
+#include "team.hpp"
+#include "workloads/workload.hpp"
 
 namespace bench {
 
@@ -35,30 +26,19 @@ namespace bench {
 struct Settings {
   std::uint64_t rounds = 40;
   Timing timing;
-  std::string filter;                  // measures only workloads whose name contains it
+  std::vector<std::string> filter;     // measures only workloads whose name contains one of these
   std::vector<std::uint64_t> threads;  // empty: the numbers that each workload asks for
   Sizes sizes;
 
   [[nodiscard]] bool wants_threads(unsigned count) const {
     return threads.empty() || std::find(threads.begin(), threads.end(), count) != threads.end();
   }
-};
-
-// Those of the command line.
-inline Settings take_settings() {
-  Settings settings;
-  if (is_quick()) {
-    settings.rounds = 2;
-    settings.timing.slice = std::chrono::milliseconds(2);
-    settings.sizes = {
-        .keys = 8 * 1024, .large = 64 * 1024, .popular = 64 * 1024, .bulk = 64 * 1024};
+  [[nodiscard]] bool wants_workload(const std::string& name) const {
+    return std::any_of(filter.begin(), filter.end(), [&name](const std::string& part) {
+      return name.find(part) != std::string::npos;
+    });
   }
-  if (const auto rounds = absl::GetFlag(FLAGS_rounds)) settings.rounds = rounds->value;
-  if (const auto slice = absl::GetFlag(FLAGS_slice_ms)) settings.timing.slice = duration(*slice);
-  settings.filter = absl::GetFlag(FLAGS_filter);
-  if (const auto threads = absl::GetFlag(FLAGS_threads)) settings.threads = threads->values;
-  return settings;
-}
+};
 
 // -- Results -------------------------------------------------------------------------------------
 
@@ -72,6 +52,7 @@ struct Result {
   std::string reference;  // the peer that the ratio is of
   Support support = Support::full;
   Summary summary;
+  bool counts_hits = false;
   double line_ns = 0;      // median of the slices
   std::size_t rounds = 0;  // in all, at any place
 };
@@ -90,8 +71,9 @@ inline void print_result(const Result& result) {
     std::printf("  longest %8.1f us in a slice, %8.1f us in all", summary.longest_ns.median / 1000,
                 summary.longest_of_all_ns / 1000);
   }
+  if (result.counts_hits) std::printf("  hits %6.2f %%", summary.mean_result.median * 100);
   if (result.peer != result.reference && summary.ratio.count > 0) {
-    std::printf("  %s / %s = %.3g [%.3g .. %.3g]", result.reference.c_str(), result.peer.c_str(),
+    std::printf("  %s / %s = %.3g [%.3g .. %.3g]", result.peer.c_str(), result.reference.c_str(),
                 summary.ratio.median, summary.ratio.q1, summary.ratio.q3);
   }
   std::printf("\n");
@@ -120,7 +102,7 @@ inline void print_legend(const std::string& reference) {
   std::printf(
       "A figure is the median over the rounds, with quartiles in brackets: time over the\n"
       "operations of all threads.\n"
-      "A ratio is that of two slices of one round, median and quartiles; below 1, %s takes less.\n"
+      "A ratio is that of two slices of one round, median and quartiles; above 1, %s takes less.\n"
       "near, far: where the processors of the first two threads were (near: a cache line\n"
       "crosses in less than 100 ns).\n\n",
       reference.c_str());
@@ -141,12 +123,15 @@ class Prepared {
   }
 
   Slice measure(Team& team, std::uint64_t round) {
+    [[maybe_unused]] const typename DuringSliceOf<Peer>::type during_slice;
     if constexpr (measured_by_steps<Workload, Peer>) {
-      return run_slice<Workload::chunk>(team, timing_, [&](unsigned worker) {
+      Slice slice = run_slice<Workload::chunk>(team, timing_, [&](unsigned worker) {
         return [this, state = workload_.state(seed(round, worker))]() mutable {
           return workload_.step(*peer_, state);
         };
       });
+      slice.cost /= Workload::operations;
+      return slice;
     } else {
       return workload_.template measure<Peer>(team);
     }
@@ -162,6 +147,15 @@ class Prepared {
   struct HoldOf<P, true> {
     using type = typename P::Hold;
   };
+  template <class P>
+  struct DuringSliceOf {
+    using type = Nothing;
+  };
+  template <class P>
+  requires requires { typename P::DuringSlice; }
+  struct DuringSliceOf<P> {
+    using type = typename P::DuringSlice;
+  };
 
   const Workload& workload_;
   Timing timing_;
@@ -174,12 +168,17 @@ struct Entrant {
   std::string name;
   Support support = Support::full;
   unsigned max_threads = 0;
+  bool counts_hits = false;
   std::function<Slice(Team&, std::uint64_t)> measure;
 };
 
 template <class Workload, class Peer>
 Entrant make_entrant(const Workload& workload, const Timing& timing) {
-  Entrant entrant{std::string(Peer::name), support<Workload, Peer>(), Peer::max_threads, {}};
+  Entrant entrant{std::string(Peer::name),
+                  support<Workload, Peer>(),
+                  Peer::max_threads,
+                  Workload::counts_hits,
+                  {}};
   if constexpr (support<Workload, Peer>() == Support::full) {
     auto prepared = std::make_shared<Prepared<Workload, Peer>>(workload, timing);
     entrant.measure = [prepared](Team& team, std::uint64_t round) {
@@ -230,6 +229,7 @@ inline std::vector<std::vector<Result>> contest(const std::string& workload, con
       result.peer = entrants[i].name;
       result.reference = entrants.front().name;
       result.support = entrants[i].support;
+      result.counts_hits = entrants[i].counts_hits;
       result.rounds = rounds;
       if (takes_part[i]) {
         result.summary = summarize(slices[index[i]], slices.front(), place);
@@ -252,7 +252,7 @@ template <class Workload, template <class> class... Peer>
 std::vector<Result> compare(const Workload& workload, PeerList<Peer...> /*peers*/,
                             const Settings& settings) {
   std::vector<Result> all;
-  if (workload.name.find(settings.filter) == std::string::npos) return all;
+  if (!settings.wants_workload(workload.name)) return all;
   const bool progress = isatty(STDERR_FILENO) != 0;
   if (progress) std::fprintf(stderr, "preparing: %s\r", workload.name.c_str());
   const std::vector<Entrant> entrants{

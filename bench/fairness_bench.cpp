@@ -54,13 +54,10 @@ struct Role {
 // from 0), and a step for each role, which returns whether it counts. One with `threads` is for so
 // many threads only.
 
-#if defined(LOCKMAP_BENCH_HAS_TBB)
-using ExclusivePeers = bench::PeerList<bench::LockMapPeer, bench::ShardedMutexPeer, bench::TbbPeer>;
-using SharedPeers = bench::PeerList<bench::LockMapPeer, bench::SharedMutexPeer, bench::TbbPeer>;
-#else
-using ExclusivePeers = bench::PeerList<bench::LockMapPeer, bench::ShardedMutexPeer>;
-using SharedPeers = bench::PeerList<bench::LockMapPeer, bench::SharedMutexPeer>;
-#endif
+using ExclusivePeers =
+    bench::Joined<bench::PeerList<bench::LockMapPeer, bench::ShardedMutexPeer>, bench::TbbPeers>;
+using SharedPeers =
+    bench::Joined<bench::PeerList<bench::LockMapPeer, bench::SharedMutexPeer>, bench::TbbPeers>;
 
 void keep_busy(Clock::duration span) {
   const Clock::time_point end = Clock::now() + span;
@@ -337,7 +334,7 @@ std::string rate_text(double rate) {
 
 void print_header() {
   std::printf(
-      "| threads | map | role | steps/s | LockMap / map | p50 | p99 | p99.9 | longest | least | "
+      "| threads | map | role | steps/s | map / LockMap | p50 | p99 | p99.9 | longest | least | "
       "most |\n"
       "|---:|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
 }
@@ -346,7 +343,7 @@ void print_row(std::size_t threads, std::string_view role, const Entrant& entran
                const Tally& tally, const Tally& reference) {
   std::vector<double> ratios;
   for (std::size_t round = 0; round < tally.rates.size(); ++round) {
-    if (reference.rates[round] > 0) ratios.push_back(tally.rates[round] / reference.rates[round]);
+    if (tally.rates[round] > 0) ratios.push_back(reference.rates[round] / tally.rates[round]);
   }
   std::string ratio = "-";
   if (&tally != &reference && !ratios.empty()) {
@@ -458,8 +455,8 @@ int run() {
   const Settings settings = take_settings();
   std::printf(
       "%llu slices for each map, in turns, on %zu processors.\n\n"
-      "- steps/s: median over the slices. LockMap / map: the time that LockMap takes per step over "
-      "that of the map, in slices of one round, median; below 1, LockMap takes less.\n"
+      "- steps/s: median over the slices. map / LockMap: the time that the map takes per step over "
+      "that of LockMap, in slices of one round, median; above 1, LockMap takes less.\n"
       "- p50, p99, p99.9, longest: of a step, most of which is to wait for the key. The clock is "
       "read after each, which is in the figures of all maps alike.\n"
       "- least, most: steps of the least and the most served thread over the mean.\n",

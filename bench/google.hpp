@@ -13,7 +13,10 @@
 #include <type_traits>
 #include <utility>
 
+#include "command_line.hpp"
 #include "contest.hpp"
+#include "peers.hpp"
+#include "program.hpp"
 #include "workloads.hpp"
 
 ABSL_FLAG(bool, paired, false, "chooses this mode; without it, Google Benchmark runs");
@@ -70,7 +73,7 @@ void register_one(const std::shared_ptr<const Workload>& workload) {
           std::uint64_t result = 0;
           for ([[maybe_unused]] auto _ : state) result += workload->step(peer, next);
           keep(result);
-          state.SetItemsProcessed(state.iterations());
+          state.SetItemsProcessed(state.iterations() * Workload::operations);
         });
     registered->UseRealTime();
     for (const unsigned threads : workload->threads())

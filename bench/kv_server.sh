@@ -6,9 +6,9 @@
 #
 # KV_SERVER is the program in a build without assertions. Both servers are there all the time, and
 # take turns: each round measures every combination of them next to each other. Prints the medians
-# over the rounds (5), in requests per second, and of the ratio kv_server / redis-server within a
-# round: above 1, kv_server has the higher throughput. REQUESTS (100000) are those of one
-# measurement without pipelining; there are 5 times as many with it.
+# over the rounds (5), in requests per second, and of the ratio of the time that redis-server takes
+# to that of kv_server within a round: above 1, kv_server is faster. REQUESTS (100000) are those of
+# one measurement without pipelining; there are 5 times as many with it.
 set -euo pipefail
 if [ $# -lt 1 ] || [ $# -gt 3 ] || [ ! -x "$1" ]; then
   sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0" >&2
@@ -111,5 +111,5 @@ awk '
       }
       print ""
     }
-    print "(x: throughput of kv_server / that of redis-server, above 1 is better for kv_server)"
+    print "(x: time of redis-server / that of kv_server, above 1 is good)"
   }' measured

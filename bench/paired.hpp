@@ -47,6 +47,7 @@ struct Slice {
   double cost = 0;                // as a rule nanoseconds: time over all threads' operations
                                   // 0: no worker got a processor, which says nothing of the peer
   double longest_ns = 0;          // the longest single operation, where each was timed
+  double mean_result = 0;         // of what the steps returned
   std::optional<double> line_ns;  // a cache line from worker 0 to 1, at the start of the slice
 
   [[nodiscard]] Place place() const {
@@ -69,6 +70,7 @@ template <unsigned chunk, class MakeStep>
 Slice run_slice(Team& team, const Timing& timing, const MakeStep& make_step) {
   struct Count {
     double operations = 0;
+    double results = 0;
     double longest_ns = 0;
   };
   std::vector<Count> counts(team.size());
@@ -90,7 +92,9 @@ Slice run_slice(Team& team, const Timing& timing, const MakeStep& make_step) {
         // Calls at the edge of the window count by the part of their time that lies inside.
         const double inside = nanoseconds(std::min(after, end) - std::max(before, begin));
         const double whole = nanoseconds(after - before);
-        count.operations += whole > 0 ? calls * (inside / whole) : calls;
+        const double part = whole > 0 ? inside / whole : 1;
+        count.operations += calls * part;
+        count.results += static_cast<double>(result) * part;
         if constexpr (chunk == 1) count.longest_ns = std::max(count.longest_ns, whole);
       }
       if (calls < chunk && after - before < std::chrono::microseconds(10)) calls *= 2;
@@ -99,11 +103,16 @@ Slice run_slice(Team& team, const Timing& timing, const MakeStep& make_step) {
     counts[worker] = count;
   });
   double operations = 0;
+  double results = 0;
   for (const Count& count : counts) {
     operations += count.operations;
+    results += count.results;
     slice.longest_ns = std::max(slice.longest_ns, count.longest_ns);
   }
-  if (operations > 0) slice.cost = nanoseconds(timing.slice) / operations;
+  if (operations > 0) {
+    slice.cost = nanoseconds(timing.slice) / operations;
+    slice.mean_result = results / operations;
+  }
   return slice;
 }
 
@@ -156,9 +165,10 @@ inline Distribution distribution(std::vector<double> values) {
 // What the slices at one place say of a contender.
 struct Summary {
   Distribution cost;
-  Distribution ratio;  // the reference's cost / this contender's, of the same round and place
+  Distribution ratio;  // this contender's cost / the reference's, of the same round and place
   Distribution longest_ns;
   double longest_of_all_ns = 0;
+  Distribution mean_result;
 };
 
 inline Summary summarize(const std::vector<Slice>& slices, const std::vector<Slice>& reference,
@@ -166,19 +176,22 @@ inline Summary summarize(const std::vector<Slice>& slices, const std::vector<Sli
   std::vector<double> costs;
   std::vector<double> ratios;
   std::vector<double> longest;
+  std::vector<double> means;
   Summary summary;
   for (std::size_t round = 0; round < slices.size(); ++round) {
     const Slice& slice = slices[round];
     if (slice.place() != place || slice.cost <= 0) continue;
     costs.push_back(slice.cost);
     longest.push_back(slice.longest_ns);
+    means.push_back(slice.mean_result);
     summary.longest_of_all_ns = std::max(summary.longest_of_all_ns, slice.longest_ns);
     const Slice& other = reference[round];
-    if (other.place() == place && other.cost > 0) ratios.push_back(other.cost / slice.cost);
+    if (other.place() == place && other.cost > 0) ratios.push_back(slice.cost / other.cost);
   }
   summary.cost = distribution(std::move(costs));
   summary.ratio = distribution(std::move(ratios));
   summary.longest_ns = distribution(std::move(longest));
+  summary.mean_result = distribution(std::move(means));
   return summary;
 }
 

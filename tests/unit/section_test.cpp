@@ -342,6 +342,18 @@ TEST(ReaderBiasTest, LookUpsOfAMapLeaveABiasedShardAlone) {
   EXPECT_EQ(map.get(1), 11);
 }
 
+// What benchmarks compare the bias with.
+TEST(ReaderBiasTest, NoneWhileTheTestsWantNone) {
+  LockMap<int, int> map(Options{.shard_count = 1});
+  map.insert(1, 10);
+  {
+    const TestAccess::WithoutBias without_bias;
+    for (int i = 0; i < 10'000; ++i) EXPECT_EQ(map.get(1), 10);
+    EXPECT_EQ(TestAccess::biased_shards(map), 0U);
+  }
+  read_until_biased(map, [&map] { EXPECT_EQ(map.get(1), 10); });
+}
+
 TEST(ReaderBiasTest, OnlyLookUpsThatLeaveTheOrderAloneCountAsReadsOfACache) {
   LruLockMap<int, int> cache(LruOptions{.max_size = 8, .shard_count = 1});
   cache.insert(1, 10);

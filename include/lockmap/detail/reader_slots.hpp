@@ -116,6 +116,8 @@ class ReaderSlots {
   }
 
  private:
+  friend struct TestAccess;
+
   std::atomic<ReaderSlot*> first_{nullptr};
   std::atomic<std::size_t> count_{0};
 };
