@@ -53,11 +53,11 @@ void finish(S& s) {
 }
 
 template <class Types, bool lru>
-void run_session(Bytes& bytes) {
+void run_session(Bytes& bytes, bool has_rules) {
   using S = Session<Types, lru>;
   test::Tracked::reset();
   {
-    S s(bytes);
+    S s(bytes, lru && has_rules ? Rules(bytes) : Rules());
     s.nested_operation = [](S& self) { run_one_of(self, key_operations<S>); };
     for (int steps = 0; !bytes.empty(); ++steps) {
       step(s);
@@ -76,23 +76,25 @@ void run(std::span<const std::uint8_t> input) {
   using Colliding = NumberKeys<test::Tracked, CollidingHash>;
   using ThrowingMoves = TextKeys<test::Faulty>;
   Bytes bytes(input);
-  switch (bytes.below(8)) {
+  const int choice = bytes.below(256);
+  const bool has_rules = choice >= 192;
+  switch (choice % 8) {
     case 0:
-      return run_session<CopiedInPlace, false>(bytes);
+      return run_session<CopiedInPlace, false>(bytes, has_rules);
     case 1:
-      return run_session<CopiedInPlace, true>(bytes);
+      return run_session<CopiedInPlace, true>(bytes, has_rules);
     case 2:
-      return run_session<TextKeys<test::Tracked>, false>(bytes);
+      return run_session<TextKeys<test::Tracked>, false>(bytes, has_rules);
     case 3:
-      return run_session<TextKeys<test::Tracked>, true>(bytes);
+      return run_session<TextKeys<test::Tracked>, true>(bytes, has_rules);
     case 4:
-      return run_session<Colliding, false>(bytes);
+      return run_session<Colliding, false>(bytes, has_rules);
     case 5:
-      return run_session<Colliding, true>(bytes);
+      return run_session<Colliding, true>(bytes, has_rules);
     case 6:
-      return run_session<ThrowingMoves, false>(bytes);
+      return run_session<ThrowingMoves, false>(bytes, has_rules);
     default:
-      return run_session<ThrowingMoves, true>(bytes);
+      return run_session<ThrowingMoves, true>(bytes, has_rules);
   }
 }
 

@@ -27,8 +27,8 @@ void lock_entry(S& s) {
   };
   if (s.model.denies(key, mode)) return S::require_deadlock(call);
   if (guards.size() == max_guards) return;
-  s.model.acquire(key, Use::touch, mode);
-  s.with_nested_listener([&] { guards.push_back({key, call()}); });
+  const bool sees = s.model.acquire(key, Use::touch, mode) || mode == Mode::exclusive;
+  s.with_nested_listener([&] { guards.push_back({key, call(), sees}); });
 }
 
 // Calls one of the three with one of several limits.
@@ -80,10 +80,10 @@ void try_lock_entry(S& s) {
     return;
   }
   if (guards.size() == max_guards) return;
-  s.model.acquire(key, Use::touch, mode);
+  const bool sees = s.model.acquire(key, Use::touch, mode) || mode == Mode::exclusive;
   auto entry = call();
   require(entry.has_value(), "a free key was not locked");
-  guards.push_back({key, *std::move(entry)});
+  guards.push_back({key, *std::move(entry), sees});
 }
 
 template <class S, Mode mode = Mode::exclusive>
@@ -105,6 +105,7 @@ void assign_guard(S& s) {
   if (&to != &from) s.model.release(to.key);
   to.entry = std::move(from.entry);
   to.key = from.key;
+  to.sees = from.sees;
   if (&to != &from) guards.erase(guards.begin() + (&from - guards.data()));
 }
 
@@ -197,7 +198,7 @@ void entry_change(S& s) {
     if (!entry.has_value()) return;
     const int number = s.next_number();
     *entry = S::make_value(number);
-    s.model.store(key, number);
+    s.model.change(key, number);
   });
 }
 

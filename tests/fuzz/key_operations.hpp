@@ -86,6 +86,7 @@ void get_or_insert_with(S& s) {
   const auto make = [&] {
     s.nested();
     if (!throws) s.model.store(key, number);
+    s.model.count_load(!throws);
     s.model.release(key, true);
     if (throws) throw Thrown();
     return S::make_value(number);
@@ -101,6 +102,15 @@ void get_or_insert_with(S& s) {
 template <class S>
 void pop_lru(S& s) {
   if constexpr (S::lru) {
+    if (s.rules().is_told()) {
+      const bool is_left = s.model.all_held();
+      const auto popped = s.map.pop_lru();
+      require(popped.has_value() != is_left, "pop_lru() finds a key, or does not");
+      require(is_left || s.model.on_popped(
+                             {S::Types::number_of_key(popped->first), number_of(popped->second)}),
+              "pop_lru(): another key or value");
+      return;
+    }
     const auto expected = s.model.pop();
     const auto popped = s.map.pop_lru();
     require(popped.has_value() == expected.has_value(), "pop_lru() finds a key, or does not");
