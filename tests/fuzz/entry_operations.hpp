@@ -153,9 +153,10 @@ void entry_or_insert(S& s) {
   });
 }
 
-template <class S>
-void entry_or_insert_with(S& s) {
-  with_entry(s, [&s](auto& entry, int key) {
+// Calls `call(entry, make)`, and makes a value where there is none.
+template <class S, class Call>
+void make_for_entry(S& s, const std::optional<Rules::Span>& own, const Call& call) {
+  with_entry(s, [&](auto& entry, int key) {
     const bool has_value = s.model.value(key).has_value();
     const bool throws = s.bytes.one_in(3);
     const int number = s.next_number();
@@ -163,16 +164,23 @@ void entry_or_insert_with(S& s) {
       require(!has_value, "a value is made, but there is one");
       s.nested();
       if (throws) throw Thrown();
-      s.model.store(key, number);
+      s.model.store(key, number, own);
       return S::make_value(number);
     };
     try {
-      const int found = number_of(entry.or_insert_with(make));
+      const int found = number_of(call(entry, make));
       require(found == s.model.value(key), "or_insert_with()");
     } catch (const Thrown&) {
       require(throws && !has_value, "an exception came from nowhere");
     }
   });
+}
+
+template <class S>
+void entry_or_insert_with(S& s) {
+  make_for_entry(
+      s, std::nullopt,
+      [](auto& entry, const auto& make) -> auto& { return entry.or_insert_with(make); });
 }
 
 template <class S>

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <optional>
 #include <system_error>
@@ -35,6 +36,7 @@ struct Rules {
     has_weights = choice % 2 == 1;
     has_times = choice / 2 % 2 == 1;
     is_relaxed = choice / 4 == 1;
+    is_late = choice == 0;
     if (has_weights) max_weight = 5 + static_cast<std::size_t>(bytes.below(60));
     if (has_times) {
       to_live = unit * (bytes.one_in(2) ? bytes.below(20) : 0);
@@ -42,30 +44,29 @@ struct Rules {
     }
   }
 
-  [[nodiscard]] bool keeps_ledger() const { return has_weights || has_times || is_relaxed; }
+  [[nodiscard]] bool keeps_ledger() const {
+    return has_weights || has_times || is_relaxed || is_late;
+  }
   // Which value goes because of a bound depends on when expired ones go, or on who reads.
-  [[nodiscard]] bool is_told() const { return has_times || is_relaxed; }
+  [[nodiscard]] bool is_told() const { return has_times || is_relaxed || is_late; }
+  [[nodiscard]] bool has_fake_clock() const { return keeps_ledger() && !is_late; }
 
   bool has_weights = false;
   bool has_times = false;
   bool is_relaxed = false;
+  bool is_late = false;  // there are no times until a value has one of its own, by the real clock
   std::size_t max_weight = unlimited;
   Span to_live{0};
   Span to_idle{0};
 };
 
-template <class Types_, bool lru_>
-class Session {
+// What the sessions of maps and of sets have in common.
+template <class Types_>
+class AnySession {
  public:
   using Types = Types_;
   using Key = typename Types::Key;
-  using Value = typename Types::Value;
   using Hash = typename Types::Hash;
-  using Map = std::conditional_t<lru_, LruLockMap<Key, Value, Hash, default_equal<Key>>,
-                                 LockMap<Key, Value, Hash, default_equal<Key>>>;
-  using Entry = typename Map::Entry;
-  using SharedEntry = typename Map::SharedEntry;
-  static constexpr bool lru = lru_;
 
   // A shared hold `sees` the key's value if its time was not over when the hold began.
   template <class E>
@@ -84,38 +85,102 @@ class Session {
     std::vector<std::optional<Held>> keys;
     B batch;
   };
-  struct EntryRef {
-    int key;
-    Entry* entry;
-  };
   template <class E, class B>
   struct Holds {
     std::vector<Guard<E>> guards;
     std::vector<HeldBatch<B>> batches;
   };
 
+  explicit AnySession(Bytes& input) : bytes(input), key_count_(8 << bytes.below(4)) {}
+  AnySession(const AnySession&) = delete;
+  AnySession& operator=(const AnySession&) = delete;
+  ~AnySession() = default;
+
+  [[nodiscard]] int key_count() const { return key_count_; }
+  int pick_key() { return bytes.below(key_count_); }
+  template <class Container>
+  std::size_t pick_index(const Container& container) {
+    return static_cast<std::size_t>(bytes.below(static_cast<int>(container.size())));
+  }
+  [[nodiscard]] static std::uint64_t hash_of(int key) {
+    const detail::KeyTraits<Key, Hash, default_equal<Key>> keys{};
+    const Key as_key = Types::key(key);
+    return keys.hash_of(as_key);
+  }
+
+  template <class F>
+  static void require_deadlock(F f) {
+    try {
+      static_cast<void>(f());
+    } catch (const std::system_error& error) {
+      require(error.code() == std::errc::resource_deadlock_would_occur, "another error");
+      return;
+    }
+    fail("no error where the calling thread holds the key");
+  }
+
+  Bytes& bytes;
+
+ protected:
+  [[nodiscard]] std::vector<std::size_t> shards_of_keys(std::size_t shard_count) const {
+    std::vector<std::size_t> shards;
+    for (int key = 0; key < key_count_; ++key) {
+      shards.push_back(detail::shard_index(hash_of(key), shard_count));
+    }
+    return shards;
+  }
+
+ private:
+  int key_count_;
+};
+
+template <class Types_, bool lru_>
+class Session : public AnySession<Types_> {
+  using Base = AnySession<Types_>;
+
+ public:
+  using typename Base::Hash;
+  using typename Base::Key;
+  using typename Base::Types;
+  using Value = typename Types::Value;
+  template <class E, class B>
+  using Holds = typename Base::template Holds<E, B>;
+  using Base::bytes;
+  using Base::key_count;
+  using Base::pick_index;
+  using Map = std::conditional_t<lru_, LruLockMap<Key, Value, Hash, default_equal<Key>>,
+                                 LockMap<Key, Value, Hash, default_equal<Key>>>;
+  using Entry = typename Map::Entry;
+  using SharedEntry = typename Map::SharedEntry;
+  static constexpr bool lru = lru_;
+
+  struct EntryRef {
+    int key;
+    Entry* entry;
+  };
   Session(Bytes& input, const Rules& rules)
-      : bytes(input),
+      : Base(input),
         rules_(rules),
-        key_count_(8 << bytes.below(4)),
         has_listener_(lru && (bytes.below(2) == 1 || rules_.is_told())),
         max_evict_is_set_(lru && bytes.one_in(4) && !rules_.is_told()),
         shards_and_end_(bytes.below(8)),
         map(make_map(bytes.below(16))),
         model(model_setup()) {}
-  Session(const Session&) = delete;
-  Session& operator=(const Session&) = delete;
-  ~Session() = default;
-
   // -- Choices -----------------------------------------------------------------------------------
 
   // Or else the map dies with the values that it has.
   [[nodiscard]] bool drains() const { return lru && shards_and_end_ < 4; }
   [[nodiscard]] const Rules& rules() const { return rules_; }
-  [[nodiscard]] int key_count() const { return key_count_; }
-  int pick_key() { return bytes.below(key_count_); }
+  // How long a value is to live: for ever, where nothing else depends on times; by the real clock, so
+  // long that it is as good as that, or nothing.
+  Rules::Span pick_span() {
+    const int choice = bytes.below(16);
+    if (choice == 15 || !rules_.is_told()) return Rules::Span::max();
+    return rules_.is_late && choice != 0 ? std::chrono::hours(1) : Rules::unit * choice;
+  }
   // Every value that is stored is another one.
   int next_number() { return ++last_number_; }
+  [[nodiscard]] int last_number() const { return last_number_; }
   static Value make_value(int number) { return static_cast<Value>(number); }
 
   std::optional<EntryRef> pick_entry() {
@@ -129,11 +194,6 @@ class Session {
     if (all.empty()) return std::nullopt;
     return all[pick_index(all)];
   }
-  template <class Container>
-  std::size_t pick_index(const Container& container) {
-    return static_cast<std::size_t>(bytes.below(static_cast<int>(container.size())));
-  }
-
   // For callbacks, which may use other keys: perhaps a few operations. The listener hears of what
   // they evict when the outermost operation has released its key.
   void nested() {
@@ -163,17 +223,6 @@ class Session {
   static void require_same(const std::optional<Value>& found, const std::optional<int>& expected) {
     require(found.has_value() == expected.has_value(), "a value is there, or not, unexpectedly");
     require(!found.has_value() || number_of(*found) == *expected, "another value than expected");
-  }
-
-  template <class F>
-  static void require_deadlock(F f) {
-    try {
-      static_cast<void>(f());
-    } catch (const std::system_error& error) {
-      require(error.code() == std::errc::resource_deadlock_would_occur, "another error");
-      return;
-    }
-    fail("no error where the calling thread holds the key");
   }
 
   // Of either kind.
@@ -240,8 +289,8 @@ class Session {
 
   void compare_all() {
     compare_counts();
-    if (rules_.has_times) purge();
-    for (int key = 0; key < key_count_; ++key) {
+    if (rules_.is_told()) purge();
+    for (int key = 0; key < key_count(); ++key) {
       if (!model.denies(key, Mode::shared)) require_same(quiet_get(key), model.value(key));
     }
     const auto require_guards = [this](auto& guards) {
@@ -316,7 +365,7 @@ class Session {
                          .time_to_live = rules_.to_live,
                          .time_to_idle = rules_.to_idle,
                          .recency = rules_.is_relaxed ? Recency::relaxed : Recency::exact,
-                         .now = rules_.keeps_ledger() ? &test::FakeClock::now : nullptr};
+                         .now = rules_.has_fake_clock() ? &test::FakeClock::now : nullptr};
       typename Map::Hooks hooks;
       if (has_listener_) {
         hooks.on_evict = [this](const Key& key, Value& value, EvictionCause cause) {
@@ -335,8 +384,7 @@ class Session {
   }
 
   Model::Setup model_setup() {
-    const detail::KeyTraits<Key, Hash, default_equal<Key>> keys{};
-    Model::Setup setup{.shard_of = {},
+    Model::Setup setup{.shard_of = this->shards_of_keys(map.shard_count()),
                        .shard_count = map.shard_count(),
                        .max_size = unlimited - 1,
                        .max_evict = max_evict_is_set_ ? 1 : unlimited,
@@ -347,10 +395,6 @@ class Session {
                        .to_live = rules_.to_live,
                        .to_idle = rules_.to_idle,
                        .is_told = rules_.is_told()};
-    for (int key = 0; key < key_count_; ++key) {
-      const Key as_key = Types::key(key);
-      setup.shard_of.push_back(detail::shard_index(keys.hash_of(as_key), map.shard_count()));
-    }
     if constexpr (lru) setup.max_size = map.max_size();
     return setup;
   }
@@ -367,11 +411,14 @@ class Session {
   }
 
  public:
-  Bytes& bytes;
+  // Refreshes that wait for an executor to run them.
+  struct Posted {
+    Model::Refresh refresh;
+    std::function<void()> run;
+  };
 
  private:
   Rules rules_;
-  int key_count_;
   bool has_listener_;
   bool max_evict_is_set_;
   int shards_and_end_;
@@ -386,6 +433,7 @@ class Session {
   // They die before the map.
   Holds<Entry, typename Map::Batch> holds;
   Holds<SharedEntry, typename Map::SharedBatch> shared_holds;
+  std::vector<Posted> posted;
   void (*nested_operation)(Session&) = nullptr;
 };
 
