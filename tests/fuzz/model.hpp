@@ -109,6 +109,11 @@ class Model {
     all.insert(all.end(), shards_[shard].order.begin(), shards_[shard].order.end());
     return all;
   }
+  // Whether held keys keep a shard over its bound.
+  [[nodiscard]] bool is_crowded() const {
+    return std::any_of(shards_.begin(), shards_.end(),
+                       [this](const Shard& shard) { return is_over(shard); });
+  }
   // Whether every bound is kept, as far as nobody holds a key.
   [[nodiscard]] bool is_within_bounds() const {
     return std::all_of(shards_.begin(), shards_.end(), [this](const Shard& shard) {
@@ -137,7 +142,8 @@ class Model {
 
   // An operation is over.
   void finish() {
-    for (Shard& shard : shards_) shard.was_over = false;
+    if (!setup_.is_told) return;
+    for (Shard& shard : shards_) shard.was_over = is_over(shard, pending_weight());
   }
 
   // The cache says so; false if that cannot be. `may_be_held`: an operation that holds several keys
@@ -420,7 +426,7 @@ class Model {
     std::list<int> set_aside;  // met by eviction while held: the release puts them back
     std::size_t bound = 0;
     std::size_t weight_bound = 0;
-    bool was_over = false;  // at some time in the operation that is under way
+    bool was_over = false;  // when the operation that is under way began, or since
   };
 
   // The cache notes a touch with some time to spare, less than the unit of all spans.
