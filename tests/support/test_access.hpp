@@ -3,6 +3,7 @@
 #ifndef LOCKMAP_TESTS_SUPPORT_TEST_ACCESS_HPP
 #define LOCKMAP_TESTS_SUPPORT_TEST_ACCESS_HPP
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -10,14 +11,14 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace lockmap::detail {
 
 struct TestAccess {
-  // Throws std::logic_error if a shard contradicts an invariant of the lock protocol
-  // (key_lock.hpp) or
-  // its own counts. May be called while keys are held and waited for, but no operation may be
-  // under way otherwise.
+  // Throws std::logic_error if a shard contradicts an invariant of the lock protocol (key_lock.hpp)
+  // or of the ledger (ledger.hpp), or its own counts. May be called while keys are held and waited
+  // for, but no operation may be under way otherwise.
   template <class Map>
   static void check_invariants(const Map& map) {
     const auto& base = base_of(map);
@@ -302,7 +303,71 @@ struct TestAccess {
       require(shard.table_.size() <= shard.policy_.bound_ || eviction_is_due ||
                   shard.policy_.max_evict_ != unlimited,
               "I10: over the bound, and no release will evict");
+      check_ledger(shard, eviction_is_due || locked != 0, require);
     }
+  }
+
+  // `release_is_due`: somebody holds a key, and its release may have to evict.
+  template <class Shard, class Require>
+  static void check_ledger(const Shard& shard, bool release_is_due, const Require& require) {
+    const auto& policy = shard.policy_;
+    const auto& ledger = policy.ledger_;
+    const auto& records = ledger.records_;
+    const auto& heap = ledger.heap_;
+    if (!ledger.is_kept()) {
+      require(records.size() <= 1 && heap.empty(), "a ledger that is not kept, with records");
+      return;
+    }
+    require(records.capacity() > shard.slab_.capacity_ && heap.capacity() >= shard.slab_.capacity_,
+            "L1: fewer places than nodes");
+    std::vector<bool> in_use(records.size(), false);
+    in_use.at(0) = true;  // stands for none
+    const auto use = [&](std::size_t index) {
+      require(index < records.size() && !in_use[index], "a record of nobody, or of two");
+      in_use[index] = true;
+    };
+    std::size_t total = 0;
+    std::size_t in_heap = 0;
+    for (const auto* node : shard.table_) {
+      if (node->record == 0) continue;
+      use(node->record);
+      const auto& record = records[node->record];
+      total += record.weight;
+      const auto due = ledger.due(record, policy.rules_->time_to_idle);
+      if (record.place != ledger.nowhere) {
+        ++in_heap;
+        require(record.place < heap.size() && heap[record.place].links == node,
+                "L2: the heap's place is another key's");
+        require(heap[record.place].time <= due, "L2: the heap's time is no lower bound");
+      }
+      const State state = node->state.load(std::memory_order_relaxed);
+      require(record.refresh <= ledger.tickets_, "a refresh that nobody began");
+      require(record.weight == 0 || !record.too_heavy, "L3: a weight that is not to count");
+      require(state.pins() != 0 || (record.displaced == nullptr && !record.too_heavy),
+              "a key that nobody holds is not settled");
+      for (const auto* links = record.displaced; links != nullptr;) {
+        const auto& displaced = static_cast<const typename Shard::Node&>(*links);
+        require(displaced.state.load(std::memory_order_relaxed).bits() == expired_state.bits(),
+                "a displaced value that has not expired");
+        links = displaced.next;
+      }
+      // Whether a held key has a value only its holder knows.
+      if (state.locked() || !state.has_value() || state.evict_on_release()) continue;
+      require(due == ledger.never || record.place != ledger.nowhere,
+              "L2: a key with a due time is not in the heap");
+    }
+    require(in_heap == heap.size(), "L2: the heap has what is no key");
+    for (std::size_t i = 1; i < heap.size(); ++i) {
+      require(heap[(i - 1) / 2].time <= heap[i].time, "the heap is out of order");
+    }
+    for (std::size_t i = ledger.free_; i != 0; i = records[i].place) {
+      use(i);
+      require(records[i].weight == 0, "L3: a free record with a weight");
+    }
+    require(std::find(in_use.begin(), in_use.end(), false) == in_use.end(), "a lost record");
+    require(total == ledger.total(), "L3: the total is not the sum of the weights");
+    require(total <= ledger.bound_ || release_is_due || policy.max_evict_ != unlimited,
+            "over the bound of weights, and no release will evict");
   }
 
   template <class Require>
