@@ -137,8 +137,15 @@ class LruEviction {
     if (hit && keeps_ledger()) touch_record(node);
   }
   // A touch of a key that is set aside, and stays so.
-  void on_touch_set_aside(Touch touch, bool hit) noexcept {
+  void on_touch_set_aside(Links& node, Touch touch, bool hit) noexcept {
     if (touch == Touch::lookup) count(hit ? hits_ : misses_);
+    mark_touched(node);
+    if (hit && keeps_ledger()) touch_record(node);
+  }
+  // It is to come back as the youngest.
+  void mark_touched(Links& node) noexcept {
+    node.stamp.store(node.stamp.load(std::memory_order_relaxed) | touched_bit,
+                     std::memory_order_relaxed);
   }
   // For a lookup that found no node to touch.
   void on_miss(Touch touch) noexcept {
@@ -172,6 +179,7 @@ class LruEviction {
   void put_back(Links& node) noexcept {
     node.unlink();
     order_.push_front(node);
+    (void)promote_marked(node);
     reschedule(node);
   }
   // A key is no longer set aside (L2).

@@ -313,8 +313,8 @@ LOCKMAP_NOINLINE void release_in_ledger(Shard& shard, const Hold<Node, Holder>& 
         shard.lock_of(node).release(section, has_value || hold.has_expired_value());
     const Node* const kept = eviction == Eviction::any || released.unused ? nullptr : &node;
     section.finish(node, released, kept);
-    if (released.unused) return;
-    if (!released.put_back) section.settle(node);
+    if (released.unused || released.put_back) return;
+    section.settle(node);
     section.shrink(kept);
   }
 }

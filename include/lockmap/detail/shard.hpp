@@ -256,7 +256,8 @@ class alignas(cache_line) Shard : private StructureLock {
         const bool was_set_aside =
             touch != Touch::quiet && node.state.load(std::memory_order_relaxed).evict_on_release();
         if (was_set_aside && is_unsettled(node)) {
-          policy().on_touch_set_aside(touch, hit);  // its last release has more to do than evict
+          policy().on_touch_set_aside(node, touch,
+                                      hit);  // its last release has more to do than evict
           return;
         }
         policy().on_touch(node, touch, hit);
@@ -535,6 +536,7 @@ class alignas(cache_line) Shard : private StructureLock {
       requires(Policy::enabled) {
     const Section section(*this);
     policy_.on_store(node, expires);
+    if (node.state.load(std::memory_order_relaxed).evict_on_release()) policy_.mark_touched(node);
     policy_.ledger().set_weight(policy_.record(node), weight);
   }
   void expire_in(Node& node, ExpiresIn time) noexcept requires(Policy::enabled) {
