@@ -98,6 +98,12 @@ struct TestAccess {
     }
     return pinning_shards(map) == map.shard_count();
   }
+  template <class Map>
+  static constexpr bool has_shards() {
+    return requires(const Map& map) {
+      base_of(map).shards();
+    };
+  }
   // Readers have the bias until somebody ends it.
   template <class Map>
   static void let_read(const Map& map) {

@@ -139,10 +139,10 @@ class LruEviction {
   // A touch of a key that is set aside, and stays so.
   void on_touch_set_aside(Links& node, Touch touch, bool hit) noexcept {
     if (touch == Touch::lookup) count(hit ? hits_ : misses_);
-    mark_touched(node);
-    if (hit && keeps_ledger()) touch_record(node);
+    if (!record(node).too_heavy) mark_touched(node);
+    if (hit) touch_record(node);
   }
-  // It is to come back as the youngest.
+  // A key that is set aside is to come back as the youngest.
   void mark_touched(Links& node) noexcept {
     node.stamp.store(node.stamp.load(std::memory_order_relaxed) | touched_bit,
                      std::memory_order_relaxed);

@@ -181,13 +181,14 @@ template <Mode mode, class Section, class Node>
 }
 
 // Locks the key of a node shared, beside other readers of the shard, if nobody has or wants it
-// exclusively and its value has not expired.
+// exclusively, and touching it changes no order: a cache moves keys without values.
 template <class Section, class Node>
 [[nodiscard]] Hold<Node> try_hold_beside_readers(const Section& section, Node& node,
                                                  Touch touch) noexcept {
   auto& shard = section.shard();
   const State state = node.state.load(std::memory_order_acquire);
-  if (!state.at_most_shared() || (state.has_value() && section.is_expired(node))) return {};
+  if (!state.at_most_shared() || (section.has_order() && !state.has_value())) return {};
+  if (section.is_expired(node)) return {};
   Owner& owner = ThisModule::record(shard.registry()).owner;
   const bool deferred = section.defer(node.state);
   if (deferred) {

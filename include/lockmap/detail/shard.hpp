@@ -103,6 +103,7 @@ class alignas(cache_line) Shard : private StructureLock {
     [[nodiscard]] static bool may_read(const Node& node) noexcept { return is_unpinned(node); }
 
     [[nodiscard]] Shard& shard() const noexcept { return shard_; }
+    [[nodiscard]] static constexpr bool has_order() noexcept { return Policy::enabled; }
     [[nodiscard]] bool keeps_ledger() const noexcept { return shard_.policy_.keeps_ledger(); }
     [[nodiscard]] bool is_expired(const Node& node) const noexcept {
       return shard_.policy_.is_expired(node);
@@ -536,7 +537,6 @@ class alignas(cache_line) Shard : private StructureLock {
       requires(Policy::enabled) {
     const Section section(*this);
     policy_.on_store(node, expires);
-    if (node.state.load(std::memory_order_relaxed).evict_on_release()) policy_.mark_touched(node);
     policy_.ledger().set_weight(policy_.record(node), weight);
   }
   void expire_in(Node& node, ExpiresIn time) noexcept requires(Policy::enabled) {
@@ -575,6 +575,7 @@ class alignas(cache_line) Shard : private StructureLock {
     node.destroy_value();
     const Section section(*this);
     policy_.on_displaced();
+    if (node.state.load(std::memory_order_relaxed).evict_on_release()) policy_.mark_touched(node);
     policy_.on_value_removed(node);
     values_.add_locked(ValueCount::one_less);
   }
