@@ -19,28 +19,29 @@ namespace lockmap::fuzz {
 inline constexpr std::size_t max_batches = 3;
 
 template <class S>
-void release_from_back(S& s, const std::vector<std::optional<int>>& keys) {
-  for (auto key = keys.rbegin(); key != keys.rend(); ++key) {
-    if (key->has_value()) s.model.release(**key);
+void release_from_back(S& s, const std::vector<std::optional<typename S::Held>>& keys) {
+  for (auto held = keys.rbegin(); held != keys.rend(); ++held) {
+    if (held->has_value()) s.model.release((*held)->key);
   }
 }
 
 // The keys that the batch is to hold, in its order; nothing if the calling thread is denied one of
 // them. Those that were locked until that was noticed have been used.
 template <Mode mode, class S, class Less>
-std::optional<std::vector<std::optional<int>>> expected_batch(S& s, std::vector<int> keys,
-                                                              Less less) {
+std::optional<std::vector<std::optional<typename S::Held>>> expected_batch(S& s,
+                                                                           std::vector<int> keys,
+                                                                           Less less) {
   std::sort(keys.begin(), keys.end(),
             [&](int a, int b) { return less(S::Types::key(a), S::Types::key(b)); });
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
-  std::vector<std::optional<int>> taken;
+  std::vector<std::optional<typename S::Held>> taken;
   for (const int key : keys) {
     if (s.model.denies(key, mode)) {
       release_from_back(s, taken);
       return std::nullopt;
     }
-    s.model.acquire(key, Use::touch, mode);
-    taken.emplace_back(key);
+    const bool sees = s.model.acquire(key, Use::touch, mode) || mode == Mode::exclusive;
+    taken.push_back(typename S::Held{key, sees});
   }
   return taken;
 }
@@ -79,17 +80,19 @@ void lock_batch(S& s, const std::vector<int>& numbers, bool waits, Less less) {
   batches.push_back({*expected, call()});
 }
 
-template <class S, Mode mode = Mode::exclusive>
+template <class S, Mode mode = Mode::exclusive, int most = 5>
 void take_batch(S& s) {
-  std::vector<int> numbers(static_cast<std::size_t>(s.bytes.below(6)));
+  std::vector<int> numbers(static_cast<std::size_t>(s.bytes.below(most + 1)));
   for (int& number : numbers) number = s.pick_key();
   if (s.template holds_of<mode>().batches.size() == max_batches) return;
   const bool waits = s.bytes.one_in(2);
-  if (s.bytes.one_in(3)) {
-    lock_batch<mode>(s, numbers, waits, std::greater<>());
-  } else {
-    lock_batch<mode>(s, numbers, waits, std::less<>());
-  }
+  s.with_several_keys([&, descending = s.bytes.one_in(3)] {
+    if (descending) {
+      lock_batch<mode>(s, numbers, waits, std::greater<>());
+    } else {
+      lock_batch<mode>(s, numbers, waits, std::less<>());
+    }
+  });
 }
 
 template <class S, Mode mode = Mode::exclusive>
@@ -106,8 +109,9 @@ void look_into_batch(S& s) {
   decltype(constant.begin()) found = nullptr;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     if (!keys[i].has_value()) continue;
-    S::require_entry(*keys[i], batch[i], s.model.value(*keys[i]));
-    if (keys[i] == sought) found = &constant[i];
+    const auto [key, sees] = *keys[i];
+    S::require_entry(key, batch[i], s.seen_value(key, sees));
+    if (key == sought) found = &constant[i];
   }
   require(batch.find(name) == found && constant.find(name) == found, "a batch's find()");
   require(batch.contains(name) == (found != nullptr), "a batch's contains()");
@@ -127,9 +131,9 @@ void take_from_batch(S& s) {
   if (keys.empty()) return;
   const std::size_t index = s.pick_index(keys);
   if (!keys[index].has_value()) return;
-  const int key = *std::exchange(keys[index], std::nullopt);
+  const auto [key, sees] = *std::exchange(keys[index], std::nullopt);
   if (s.bytes.one_in(2)) {
-    guards.push_back({key, std::move(batch[index])});
+    guards.push_back({key, std::move(batch[index]), sees});
   } else {
     s.model.release(key);
     batch[index].unlock();

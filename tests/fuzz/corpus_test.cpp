@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "body.hpp"
+#include "splitmix64.hpp"
 
 namespace lockmap::fuzz {
 namespace {
@@ -38,6 +39,23 @@ TEST(FuzzCorpusTest, EveryFile) {
       run(contents(file));
     } catch (const std::exception& error) {
       ADD_FAILURE() << file << ": " << error.what();
+    }
+  }
+}
+
+// Of the sessions that keep times and weights, or lock names without values: more of them than the
+// corpus has.
+TEST(FuzzCorpusTest, RandomInputs) {
+  constexpr int least_with_rules = 192;
+  for (std::uint64_t seed = 1; seed <= 400; ++seed) {
+    support::SplitMix64 random{support::SplitMix64{seed}()};
+    std::vector<std::uint8_t> input(100 + random() % 400);
+    for (std::uint8_t& byte : input) byte = static_cast<std::uint8_t>(random());
+    input[0] = static_cast<std::uint8_t>(least_with_rules + random() % (256 - least_with_rules));
+    try {
+      run(input);
+    } catch (const std::exception& error) {
+      ADD_FAILURE() << "seed " << seed << ": " << error.what();
     }
   }
 }

@@ -27,8 +27,8 @@ void lock_entry(S& s) {
   };
   if (s.model.denies(key, mode)) return S::require_deadlock(call);
   if (guards.size() == max_guards) return;
-  s.model.acquire(key, Use::touch, mode);
-  s.with_nested_listener([&] { guards.push_back({key, call()}); });
+  const bool sees = s.model.acquire(key, Use::touch, mode) || mode == Mode::exclusive;
+  s.with_nested_listener([&] { guards.push_back({key, call(), sees}); });
 }
 
 // Calls one of the three with one of several limits.
@@ -80,10 +80,10 @@ void try_lock_entry(S& s) {
     return;
   }
   if (guards.size() == max_guards) return;
-  s.model.acquire(key, Use::touch, mode);
+  const bool sees = s.model.acquire(key, Use::touch, mode) || mode == Mode::exclusive;
   auto entry = call();
   require(entry.has_value(), "a free key was not locked");
-  guards.push_back({key, *std::move(entry)});
+  guards.push_back({key, *std::move(entry), sees});
 }
 
 template <class S, Mode mode = Mode::exclusive>
@@ -105,6 +105,7 @@ void assign_guard(S& s) {
   if (&to != &from) s.model.release(to.key);
   to.entry = std::move(from.entry);
   to.key = from.key;
+  to.sees = from.sees;
   if (&to != &from) guards.erase(guards.begin() + (&from - guards.data()));
 }
 
@@ -152,9 +153,10 @@ void entry_or_insert(S& s) {
   });
 }
 
-template <class S>
-void entry_or_insert_with(S& s) {
-  with_entry(s, [&s](auto& entry, int key) {
+// Calls `call(entry, make)`, and makes a value where there is none.
+template <class S, class Call>
+void make_for_entry(S& s, const std::optional<Rules::Span>& own, const Call& call) {
+  with_entry(s, [&](auto& entry, int key) {
     const bool has_value = s.model.value(key).has_value();
     const bool throws = s.bytes.one_in(3);
     const int number = s.next_number();
@@ -162,16 +164,23 @@ void entry_or_insert_with(S& s) {
       require(!has_value, "a value is made, but there is one");
       s.nested();
       if (throws) throw Thrown();
-      s.model.store(key, number);
+      s.model.store(key, number, own);
       return S::make_value(number);
     };
     try {
-      const int found = number_of(entry.or_insert_with(make));
+      const int found = number_of(call(entry, make));
       require(found == s.model.value(key), "or_insert_with()");
     } catch (const Thrown&) {
       require(throws && !has_value, "an exception came from nowhere");
     }
   });
+}
+
+template <class S>
+void entry_or_insert_with(S& s) {
+  make_for_entry(
+      s, std::nullopt,
+      [](auto& entry, const auto& make) -> auto& { return entry.or_insert_with(make); });
 }
 
 template <class S>
@@ -197,7 +206,7 @@ void entry_change(S& s) {
     if (!entry.has_value()) return;
     const int number = s.next_number();
     *entry = S::make_value(number);
-    s.model.store(key, number);
+    s.model.change(key, number);
   });
 }
 

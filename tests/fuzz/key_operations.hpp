@@ -65,33 +65,34 @@ void remove(S& s) {
   S::require_same(call(), expected);
 }
 
-template <class S>
-void get_or_insert_with(S& s) {
-  const int key = s.pick_key();
+// Looks a key up by `call(make)`, and makes a value where there is none, with a time of its own if
+// there is one.
+template <class S, class Call>
+void load(S& s, int key, const std::optional<Rules::Span>& own, const Call& call) {
   const auto not_called = []() -> typename S::Value { fail("a value is made, but there is one"); };
   const auto expected = s.model.value(key);
   if (s.model.denies(key, expected.has_value() ? Mode::shared : Mode::exclusive)) {
     // Held shared, it is looked up before it is found to have no value.
     if (!s.model.denies(key, Mode::shared)) s.model.lookup(key);
-    return S::require_deadlock(
-        [&] { return s.map.get_or_insert_with(S::Types::key(key), not_called); });
+    return S::require_deadlock([&] { return call(not_called); });
   }
   if (expected.has_value()) {
     s.model.lookup(key);
-    return S::require_same(s.map.get_or_insert_with(S::Types::key(key), not_called), expected);
+    return S::require_same(call(not_called), expected);
   }
   s.model.acquire(key, Use::lookup);
   const int number = s.next_number();
   const bool throws = s.bytes.one_in(4);
   const auto make = [&] {
     s.nested();
-    if (!throws) s.model.store(key, number);
+    if (!throws) s.model.store(key, number, own);
+    s.model.count_load(!throws);
     s.model.release(key, true);
     if (throws) throw Thrown();
     return S::make_value(number);
   };
   try {
-    S::require_same(s.map.get_or_insert_with(S::Types::key(key), make), number);
+    S::require_same(call(make), number);
     require(!throws, "an exception was lost");
   } catch (const Thrown&) {
     require(throws, "an exception came from nowhere");
@@ -99,8 +100,24 @@ void get_or_insert_with(S& s) {
 }
 
 template <class S>
+void get_or_insert_with(S& s) {
+  const int key = s.pick_key();
+  load(s, key, std::nullopt,
+       [&](const auto& make) { return s.map.get_or_insert_with(S::Types::key(key), make); });
+}
+
+template <class S>
 void pop_lru(S& s) {
   if constexpr (S::lru) {
+    if (s.rules().is_told()) {
+      const bool is_left = s.model.all_held();
+      const auto popped = s.map.pop_lru();
+      require(popped.has_value() != is_left, "pop_lru() finds a key, or does not");
+      require(is_left || s.model.on_popped(
+                             {S::Types::number_of_key(popped->first), number_of(popped->second)}),
+              "pop_lru(): another key or value");
+      return;
+    }
     const auto expected = s.model.pop();
     const auto popped = s.map.pop_lru();
     require(popped.has_value() == expected.has_value(), "pop_lru() finds a key, or does not");

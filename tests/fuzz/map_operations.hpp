@@ -68,7 +68,7 @@ void retain(S& s) {
     if (key % 2 == 0) {
       const int number = s.next_number();
       value = S::make_value(number);
-      s.model.store(key, number);
+      s.model.change(key, number);
     }
     return true;
   };

@@ -71,7 +71,8 @@ void downgrade(S& s) {
   if (guards.empty()) return;
   const auto guard = guards.begin() + static_cast<std::ptrdiff_t>(s.pick_index(guards));
   s.model.downgrade(guard->key);
-  s.shared_holds.guards.push_back({guard->key, std::move(guard->entry).downgrade()});
+  const bool sees = s.model.kept_value(guard->key).has_value();
+  s.shared_holds.guards.push_back({guard->key, std::move(guard->entry).downgrade(), sees});
   guards.erase(guard);
 }
 
@@ -83,7 +84,7 @@ void try_upgrade(S& s) {
   auto entry = std::move(guard->entry).try_upgrade();
   require(entry.has_value() == (s.model.sharers(guard->key) == 1), "try_upgrade()");
   if (!entry.has_value()) return;
-  s.model.upgrade(guard->key);
+  s.model.upgrade(guard->key, guard->sees);
   s.holds.guards.push_back({guard->key, *std::move(entry)});
   guards.erase(guard);
 }
