@@ -81,6 +81,56 @@ TEST(BrokenMapTest, Resurrections) {
   expect_found(explore_key_by_key(cache, 3, patience, true));
 }
 
+template <class Cache>
+void expect_found_with_times() {
+  Cache cache(LruOptions{.max_size = 10, .shard_count = 1, .now = &FakeClock::now});
+  const MapSpecification specification;
+  expect_found(explore(
+      cache, Plan{.threads = 2, .keys = 2, .histories = patience},
+      [](Client<Cache>& client) { client.do_with_times(); },
+      [](Client<Cache>& client) {
+        client.map().clear();
+        return Contents{};
+      },
+      [&](const History& history) { return verdict_by_key(specification, history); }));
+}
+
+TEST(BrokenMapTest, SlowClock) {
+  expect_found_with_times<SlowClock>();
+}
+
+TEST(BrokenMapTest, RevivingGet) {
+  expect_found_with_times<RevivingGet>();
+}
+
+template <class Map>
+void expect_found_with_many() {
+  Map map(Options{.shard_count = 1});
+  const MapSpecification specification;
+  expect_found(explore(
+      map, Plan{.threads = 3, .keys = 2, .histories = patience},
+      [](Client<Map>& client) { client.do_many(); }, read_all<Map>,
+      [&](const History& history) { return verdict_by_key(specification, history); }));
+}
+
+TEST(BrokenMapTest, HastyMany) {
+  expect_found_with_many<HastyMany>();
+}
+
+TEST(BrokenMapTest, StaleMany) {
+  expect_found_with_many<StaleMany>();
+}
+
+TEST(BrokenMapTest, SecondLocks) {
+  SecondLocks set(Options{.shard_count = 1});
+  const MapSpecification specification;
+  expect_found(explore(
+      set, Plan{.threads = 3, .keys = 1, .histories = patience},
+      [](Client<SecondLocks>& client) { client.do_locks(); },
+      [](Client<SecondLocks>& /*client*/) { return Contents{}; },
+      [&](const History& history) { return verdict_by_key(specification, history); }));
+}
+
 TEST(BrokenMapTest, WrongOrder) {
   constexpr std::size_t bound = 3;
   WrongOrder cache(LruOptions{.max_size = bound, .shard_count = 1});

@@ -5,15 +5,19 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include <lockmap/lockmap.hpp>
 
+#include "fake_clock.hpp"
 #include "history.hpp"
+#include "lock_set_as_map.hpp"
 #include "pauses.hpp"
 
 namespace lockmap::test {
@@ -232,6 +236,86 @@ class WrongOrder : public NumberCache {
   using NumberCache::NumberCache;
 
   std::optional<std::uint64_t> get(int key) const { return peek(key); }
+};
+
+// Its clock goes on with every other tick only, so values live too long.
+class SlowClock : public NumberCache {
+ public:
+  explicit SlowClock(LruOptions options) : NumberCache(with_slow_clock(options)) {}
+
+ private:
+  static FakeClock::Time now() {
+    constexpr std::chrono::seconds two_ticks(2);
+    const auto time = FakeClock::now().time_since_epoch();
+    return FakeClock::Time(time - time % two_ticks);
+  }
+  static LruOptions with_slow_clock(LruOptions options) {
+    options.now = &now;
+    return options;
+  }
+};
+
+// A touch gives an expired value new life: `get` looks at what there was.
+class RevivingGet : public NumberCache {
+ public:
+  explicit RevivingGet(LruOptions options)
+      : NumberCache(options, [this](const int& key, std::uint64_t& number, EvictionCause cause) {
+          if (cause == EvictionCause::expired) expired_.show(key, number);
+        }) {}
+
+  std::optional<std::uint64_t> get(int key) const {
+    const std::optional<std::uint64_t> value = NumberCache::get(key);
+    return value ? value : expired_.look(key);
+  }
+
+ private:
+  Board expired_;
+};
+
+// `insert_many` leaves out the keys that are held.
+class HastyMany : public NumberMap {
+ public:
+  using NumberMap::NumberMap;
+
+  std::size_t insert_many(const std::vector<std::pair<int, std::uint64_t>>& pairs) {
+    std::size_t added = 0;
+    for (const auto& [key, value] : pairs) {
+      std::optional<Entry> entry = try_entry(key);
+      if (entry.has_value() && !entry->insert(value).has_value()) ++added;
+    }
+    return added;
+  }
+};
+
+// `get_many` finds what the last one found.
+class StaleMany : public NumberMap {
+ public:
+  using NumberMap::NumberMap;
+
+  std::vector<std::optional<std::uint64_t>> get_many(const std::vector<int>& keys) {
+    std::vector<std::optional<std::uint64_t>> found;
+    for (const int key : keys) {
+      found.push_back(last_.look(key));
+      last_.show(key, get(key));
+    }
+    return found;
+  }
+
+ private:
+  Board last_;
+};
+
+// Now and then, a key has a second lock.
+class SecondLocks : public LockSetAsMap<int, PausingHash> {
+  using Base = LockSetAsMap<int, PausingHash>;
+
+ public:
+  using Base::Base;
+
+  Entry entry(int key) { return Base::entry(calls_.fetch_add(1) % 8 == 0 ? key + max_keys : key); }
+
+ private:
+  std::atomic<int> calls_ = 0;
 };
 
 }  // namespace lockmap::test

@@ -16,6 +16,7 @@
 
 #include <lockmap/lockmap.hpp>
 
+#include "fake_clock.hpp"
 #include "history.hpp"
 #include "pauses.hpp"
 #include "stress_support.hpp"
@@ -130,6 +131,56 @@ class Client {
     }
   }
 
+  // Operations of a cache whose values expire, by a clock that ticks meanwhile, and many keys at a
+  // time.
+  void do_with_times() {
+    for (int steps = 2 + random_.below(3); steps > 0; --steps) {
+      switch (random_.below(8)) {
+        case 0:
+        case 1:
+          tick();
+          break;
+        case 2:
+        case 3:
+          insert(random_key(), random_life());
+          break;
+        case 4:
+          do_timed_guard(random_key());
+          break;
+        case 5:
+          get_or_insert(random_key(), false, random_life());
+          break;
+        default:
+          do_one(random_key());
+          break;
+      }
+    }
+  }
+
+  // Many keys at a time, each of which is an operation of its own.
+  void do_many() {
+    for (int steps = 2 + random_.below(3); steps > 0; --steps) {
+      switch (random_.below(5)) {
+        case 0:
+        case 1:
+          insert_many();
+          break;
+        case 2:
+        case 3:
+          get_many();
+          break;
+        default:
+          do_guard();
+          break;
+      }
+    }
+  }
+
+  // Guards of a set, which have no value: in both modes, one in the other.
+  void do_locks() {
+    for (int steps = 1 + random_.below(3); steps > 0; --steps) do_lock();
+  }
+
   // -- Operations of one key ---------------------------------------------------------------------
 
   void get(int key) {
@@ -161,6 +212,18 @@ class Client {
              done.result = number_of(map_.insert(key, value_of(done.argument)));
            });
   }
+  void insert(int key, int life) {
+    record(
+        {.name = "insert", .step = Step::put, .key = key, .argument = new_number(), .life = life},
+        [&](Operation& done) {
+          done.result =
+              number_of(map_.insert(key, value_of(done.argument), expires_in(ticks(done.life))));
+        });
+  }
+  void tick() {
+    record({.name = "tick", .step = Step::tick},
+           [&](Operation& /*done*/) { FakeClock::advance(ticks(1)); });
+  }
   void try_insert(int key) {
     record(
         {.name = "try_insert", .step = Step::put_if_absent, .key = key, .argument = new_number()},
@@ -181,16 +244,26 @@ class Client {
     });
   }
   void get_or_insert(int key, bool fails) {
+    get_or_insert(key, fails, 0, [](Value value) { return value; });
+  }
+  void get_or_insert(int key, bool fails, int life) {
+    get_or_insert(key, fails, life, [&](Value value) {
+      return Expiring<Value>{std::move(value), ticks(life)};
+    });
+  }
+  template <class F>
+  void get_or_insert(int key, bool fails, int life, const F& to_return) {
     record({.name = fails ? "get_or_insert_with, throwing" : "get_or_insert_with",
             .step = Step::get_or_put,
             .key = key,
-            .argument = fails ? none : new_number()},
+            .argument = fails ? none : new_number(),
+            .life = life},
            [&](Operation& done) {
              try {
                const Value value = map_.get_or_insert_with(key, [&] {
                  maybe_pause();
                  if (fails) throw MakerFailed();
-                 return value_of(done.argument);
+                 return to_return(value_of(done.argument));
                });
                done.result = Numbered<Value>::number(value);
              } catch (const MakerFailed&) {
@@ -534,6 +607,131 @@ class Client {
     } else {
       do_one(random_key());
     }
+  }
+
+  // -- Times -------------------------------------------------------------------------------------
+
+  static std::chrono::nanoseconds ticks(int count) { return std::chrono::seconds(count); }
+  int random_life() { return 1 + random_.below(3); }
+
+  // What has expired is kept by who holds the key, and by nobody else.
+  void do_timed_guard(int key) {
+    const int guard = new_number();
+    std::optional<Guard> entry;
+    record({.name = "entry", .key = key, .guard_after = guard},
+           [&](Operation& /*done*/) { entry.emplace(map_.entry(key)); });
+    if (!entry.has_value()) return;
+    const int life = random_life();
+    ++held_;
+    record({.name = "expire_in",
+            .step = Step::live,
+            .key = key,
+            .guard_before = guard,
+            .guard_after = guard,
+            .life = life},
+           [&](Operation& done) {
+             done.result = entry->has_value() ? 1 : 0;
+             if (entry->has_value()) entry->expire_in(ticks(life));
+           });
+    if (random_.below(2) == 0) tick();
+    use_guard(*entry, key, guard);
+    --held_;
+    record({.name = "unlock", .key = key, .guard_before = guard},
+           [&](Operation& /*done*/) { entry.reset(); });
+  }
+
+  // -- Many keys ---------------------------------------------------------------------------------
+
+  // In any order, each once.
+  std::vector<int> many_keys() {
+    std::vector<int> keys;
+    for (int key = 0; key < keys_; ++key) {
+      if (random_.below(3) == 0) continue;
+      keys.insert(random_.below(2) == 0 ? keys.begin() : keys.end(), key);
+    }
+    return keys;
+  }
+
+  // Does `f()`, and notes a step for each of the keys.
+  template <class F>
+  void record_many(Operation operation, const std::vector<int>& keys, const F& f) {
+    operation.thread = thread_;
+    called_ = operation.called = clock_.now();
+    const std::vector<int> numbers = f();
+    operation.returned = clock_.now();
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      operation.key = keys[i];
+      (operation.step == Step::overwrite ? operation.argument : operation.result) = numbers[i];
+      log_.push_back(operation);
+    }
+  }
+  void get_many() {
+    const std::vector<int> keys = many_keys();
+    record_many({.name = "get_many", .step = Step::read}, keys, [&] {
+      std::vector<int> numbers;
+      for (const auto& value : map_.get_many(keys)) numbers.push_back(number_of(value));
+      return numbers;
+    });
+  }
+  void insert_many() {
+    const std::vector<int> keys = many_keys();
+    record_many({.name = "insert_many", .step = Step::overwrite}, keys, [&] {
+      std::vector<int> numbers;
+      std::vector<std::pair<int, Value>> pairs;
+      for (const int key : keys) {
+        numbers.push_back(new_number());
+        pairs.emplace_back(key, value_of(numbers.back()));
+      }
+      map_.insert_many(pairs);
+      return numbers;
+    });
+  }
+
+  // -- Sets --------------------------------------------------------------------------------------
+
+  void do_lock() {
+    if (random_.below(3) == 0) return do_shared_lock();
+    const int key = random_key();
+    const int guard = new_number();
+    std::optional<Guard> entry;
+    record({.name = "lock", .key = key, .guard_after = guard}, [&](Operation& done) {
+      if (random_.below(2) == 0) {
+        entry.emplace(map_.entry(key));
+      } else {
+        move_to(entry, map_.try_entry(key));
+      }
+      if (entry.has_value()) return;
+      done.step = Step::refused;
+      done.guard_after = 0;
+    });
+    if (!entry.has_value()) return;
+    hold_and_lock_another();
+    record({.name = "unlock", .key = key, .guard_before = guard},
+           [&](Operation& /*done*/) { entry.reset(); });
+  }
+  void do_shared_lock() {
+    const int key = random_key();
+    std::optional<SharedGuard> entry;
+    record({.name = "lock_shared", .key = key, .shares_after = true}, [&](Operation& done) {
+      if (random_.below(2) == 0) {
+        entry.emplace(map_.shared_entry(key));
+      } else {
+        move_to(entry, map_.try_shared_entry(key));
+      }
+      if (entry.has_value()) return;
+      done.step = Step::not_shared;
+      done.shares_after = false;
+    });
+    if (!entry.has_value()) return;
+    hold_and_lock_another();
+    record({.name = "unlock", .key = key, .shares_before = true},
+           [&](Operation& /*done*/) { entry.reset(); });
+  }
+  void hold_and_lock_another() {
+    ++held_;
+    maybe_pause_long();
+    if (held_ < 3 && random_.below(2) == 0) do_lock();
+    --held_;
   }
 
   // -- Batches -----------------------------------------------------------------------------------

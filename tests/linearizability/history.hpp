@@ -24,6 +24,7 @@ enum class Step {
   peek,           // the same, but leaves the order of a cache alone
   has,            // whether there is a value: `result` is 1 or 0
   put,            // of `argument`; the previous value is `result`
+  overwrite,      // the same, but does not say what was there
   put_if_absent,  // `result` is 1 if it stored `argument`
   get_or_put,     // the value is `result`, which is `argument` if there was none
   take,           // removes the value, which is `result`
@@ -35,6 +36,8 @@ enum class Step {
   refused,        // did nothing, because the key, or one of the two, was held
   not_shared,     // did nothing, because the key, or one of the two, was held exclusively
   not_upgraded,   // did nothing, because the key was held shared by somebody else as well
+  live,           // the value, if there is one (`result` is 1), lives as long as `life` says
+  tick,           // of the clock: to every key, which is no_key
   may_hold,       // did nothing, but may have held the key for a while
   impossible,     // what must not happen at any time
 };
@@ -53,6 +56,10 @@ struct Operation {
   bool shares_before = false;
   bool shares_after = false;
   int argument = none;
+  // How many ticks a stored value lives; 0 is for ever. It is stored while the key is held, perhaps
+  // some ticks after the previous value was found: up to `delay`.
+  int life = 0;
+  int delay = 0;
   int result = none;
   int other_result = none;
   int thread = 0;
@@ -103,6 +110,12 @@ inline const char* name_of(Step step) {
       return "has a value";
     case Step::put:
       return "put";
+    case Step::overwrite:
+      return "overwrite";
+    case Step::live:
+      return "live";
+    case Step::tick:
+      return "tick";
     case Step::put_if_absent:
       return "put if absent";
     case Step::get_or_put:
@@ -140,8 +153,11 @@ inline std::string describe(const Operation& operation) {
   if (operation.other_key != no_key) out << " and " << operation.other_key;
   out << "  " << name_of(operation.step);
   if (operation.argument != none) out << " " << operation.argument;
+  if (operation.life != 0) out << " for " << operation.life;
   switch (operation.step) {
     case Step::nothing:
+    case Step::overwrite:
+    case Step::tick:
     case Step::erase:
     case Step::may_erase:
     case Step::refused:

@@ -24,6 +24,11 @@ inline bool apply(int& value, const Operation& operation) {
       return (value != none) == (operation.result != 0);
     case Step::put:
       return std::exchange(value, operation.argument) == operation.result;
+    case Step::overwrite:
+      value = operation.argument;
+      return true;
+    case Step::live:
+      return (value != none) == (operation.result != 0);
     case Step::put_if_absent: {
       const bool stores = value == none;
       if (stores) value = operation.argument;
@@ -50,6 +55,7 @@ inline bool writes(Step step, int value) {
     case Step::read:
     case Step::peek:
     case Step::has:
+    case Step::tick:
       return false;
     case Step::get_or_put:
       return value == none;
@@ -58,8 +64,26 @@ inline bool writes(Step step, int value) {
   }
 }
 
+// Whether what a step has done to the value decides how long the value lives.
+inline bool begins_life(const Operation& operation, int value) {
+  switch (operation.step) {
+    case Step::put:
+    case Step::overwrite:
+      return true;
+    case Step::live:
+      return value != none;
+    case Step::put_if_absent:
+    case Step::get_or_put:
+      return value == operation.argument;
+    default:
+      return false;
+  }
+}
+
 struct KeyState {
   int value = none;
+  int life = 0;  // so many ticks are left, if it does not live for ever
+  bool dies = false;
   int guard = 0;    // the one that holds the key exclusively; 0 is none
   int sharers = 0;  // how many hold it shared
 
@@ -68,7 +92,7 @@ struct KeyState {
   friend bool operator==(const KeyState&, const KeyState&) = default;
   template <class H>
   friend H AbslHashValue(H state, const KeyState& key) {
-    return H::combine(std::move(state), key.value, key.guard, key.sharers);
+    return H::combine(std::move(state), key.value, key.life, key.dies, key.guard, key.sharers);
   }
 };
 
@@ -97,6 +121,9 @@ class MapSpecification {
                f(state);
       case Step::not_upgraded:
         return key.sharers > 1 && f(state);
+      case Step::tick:
+        if (key.dies) --key.life;
+        return f(state);
       case Step::may_erase:
         if (f(state)) return true;
         if (key.held() || key.value == none) return false;
@@ -115,6 +142,11 @@ class MapSpecification {
                other.value == operation.other_result && f(state);
       }
       default: {
+        // Who holds the key keeps its value.
+        if (operation.is_newcomer() && key.dies && key.life <= 0) {
+          key.value = none;
+          key.dies = false;
+        }
         const int value = key.value;
         const int others = key.sharers - (operation.shares_before ? 1 : 0);
         if (key.guard != operation.guard_before || others < 0) return false;
@@ -124,16 +156,33 @@ class MapSpecification {
         const bool was_held = key.held();
         key.guard = operation.guard_after;
         key.sharers = others + (operation.shares_after ? 1 : 0);
-        if (apply(key.value, operation) && f(state)) return true;
+        if (any_after(state, key, operation, f)) return true;
         // Before an operation is early enough to vanish: until then nobody looks.
         if (!may_vanish_ || was_held || value == none) return false;
         key.value = none;
-        return apply(key.value, operation) && f(state);
+        return any_after(state, key, operation, f);
       }
     }
   }
 
  private:
+  // Does what the step does to the value, at once or, where it stores one, some ticks later.
+  template <class F>
+  static bool any_after(State& state, KeyState& key, const Operation& operation, const F& f) {
+    if (!apply(key.value, operation)) return false;
+    if (!begins_life(operation, key.value)) {
+      if (key.value == none) key.dies = false;
+      if (!key.dies) key.life = 0;
+      return f(state);
+    }
+    key.dies = operation.life != 0;
+    for (int delay = 0; delay <= (key.dies ? operation.delay : 0); ++delay) {
+      key.life = key.dies ? operation.life + delay : 0;
+      if (f(state)) return true;
+    }
+    return false;
+  }
+
   [[nodiscard]] static KeyState& at(State& state, int key) {
     return state.at(static_cast<std::size_t>(key));
   }

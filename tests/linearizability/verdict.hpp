@@ -85,6 +85,23 @@ std::string verdict(const Specification& specification,
   return out.str();
 }
 
+// The clock's ticks are operations of every key. What overlaps some may have stored its value later.
+inline std::vector<Operation> with_ticks(std::vector<Operation> operations, const History& history,
+                                         int key) {
+  std::vector<Operation> ticks;
+  for (const Operation& operation : history.operations) {
+    if (operation.step != Step::tick) continue;
+    ticks.push_back(operation);
+    ticks.back().key = key;
+  }
+  for (Operation& operation : operations) {
+    operation.delay = static_cast<int>(std::count_if(
+        ticks.begin(), ticks.end(), [&](const auto& tick) { return tick.overlaps(operation); }));
+  }
+  operations.insert(operations.end(), ticks.begin(), ticks.end());
+  return operations;
+}
+
 // What is wrong with the history of a map, key by key; empty if nothing is. That is enough where
 // every operation is of one key: a history is linearizable if those of all keys are.
 inline std::string verdict_by_key(const MapSpecification& specification, const History& history) {
@@ -95,7 +112,7 @@ inline std::string verdict_by_key(const MapSpecification& specification, const H
     }
     if (operations.empty()) continue;
     std::string wrong = verdict(specification, MapSpecification::state_of(history.initial),
-                                history.initial, with_holds(operations));
+                                history.initial, with_ticks(with_holds(operations), history, key));
     if (!wrong.empty()) return wrong;
   }
   return {};
