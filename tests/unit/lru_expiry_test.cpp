@@ -388,6 +388,36 @@ TEST_F(LruExpiryTest, ManyTimesInAnyOrder) {
   TestAccess::check_invariants(cache);
 }
 
+// While a key is held whose value has expired, others are stored.
+TEST_F(LruExpiryTest, AValueInPlaceOfAnExpiredOneIsAsYoungAsItsTouch) {
+  Cache cache(options(0s, 0s, 3));
+  cache.insert(1, "one", expires_in(1s));
+  cache.insert(2, "two");
+  cache.insert(3, "three");
+  FakeClock::advance(1s);
+  auto guard = cache.entry(1);  // now 2 and 3 are older
+  cache.insert(4, "four");
+  guard.insert("another one");
+  guard.unlock();
+  cache.insert(5, "five");
+  EXPECT_EQ(cache.peek(1), "another one");
+  EXPECT_EQ(cache.peek(2), std::nullopt);
+  EXPECT_EQ(cache.peek(3), std::nullopt);
+}
+
+TEST_F(LruExpiryTest, TouchesCountWhileAnExpiredValueIsStillToBeHeardOf) {
+  Cache cache(options(0s, 10s), [](const int&, std::string&) {});
+  cache.insert(1, "one");
+  FakeClock::advance(11s);
+  auto guard = cache.entry(1);
+  guard.insert("another one");
+  const auto shared = std::move(guard).downgrade();
+  for (int i = 0; i < 3; ++i) {
+    FakeClock::advance(6s);
+    EXPECT_EQ(cache.get(1), "another one");
+  }
+}
+
 }  // namespace expiry
 }  // namespace
 }  // namespace lockmap::test

@@ -218,6 +218,24 @@ TEST(LruWeightOptionsTest, HooksMayBeMoveOnlyAndTakeWhatTheyLike) {
   const Cache null({.max_size = 1}, nullptr);
 }
 
+TEST_F(LruWeightTest, AReleaseEvictsNoMoreThanMaxEvict) {
+  cache_.insert(1, "x");
+  cache_.insert(2, "x");
+  {
+    auto one = cache_.entry(1);
+    const auto two = cache_.entry(2);
+    cache_.set_max_weight(1);  // meets both
+    cache_.set_max_weight(10);
+    for (int key = 3; key < 8; ++key) cache_.insert(key, "x");
+    cache_.set_max_evict(1);
+    cache_.set_max_weight(1);
+    EXPECT_EQ(evicted_, std::vector({3}));
+    one.unlock();
+    EXPECT_EQ(evicted_, std::vector({3, 1}));
+  }
+  EXPECT_EQ(evicted_, std::vector({3, 1, 2}));
+}
+
 }  // namespace weight
 }  // namespace
 }  // namespace lockmap::test
