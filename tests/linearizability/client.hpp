@@ -150,6 +150,9 @@ class Client {
         case 5:
           get_or_insert(random_key(), false, random_life());
           break;
+        case 6:
+          get_many();
+          break;
         default:
           do_one(random_key());
           break;
