@@ -215,6 +215,9 @@ class Model {
     }
     if (made) slot.place = order.insert(order.end(), key);
     if (use == Use::lookup) ++(hit ? stats_.hits : stats_.misses);
+    if (use != Use::quiet && hit && slot.touched < test::FakeClock::now()) {
+      slot.touched = test::FakeClock::now() + touch_delay;
+    }
     if (use != Use::quiet && slot.evicts_on_release) {
       // What is too heavy is to go in any case.
       if (slot.too_heavy) return hit;
@@ -224,9 +227,6 @@ class Model {
       shrink(shard, std::nullopt);
     } else if (use != Use::quiet) {
       order.splice(order.end(), order, slot.place);
-    }
-    if (use != Use::quiet && hit && slot.touched < test::FakeClock::now()) {
-      slot.touched = test::FakeClock::now() + touch_delay;
     }
     if (made && !(storing_ && setup_.keeps_ledger)) shrink(shard, key);
     return hit;

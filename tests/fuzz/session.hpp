@@ -171,8 +171,8 @@ class Session : public AnySession<Types_> {
   // Or else the map dies with the values that it has.
   [[nodiscard]] bool drains() const { return lru && shards_and_end_ < 4; }
   [[nodiscard]] const Rules& rules() const { return rules_; }
-  // How long a value is to live: for ever, where nothing else depends on times; by the real clock, so
-  // long that it is as good as that, or nothing.
+  // How long a value is to live: for ever, where nothing else depends on times; by the real clock,
+  // an hour, which is as good as that, or not at all.
   Rules::Span pick_span() {
     const int choice = bytes.below(16);
     if (choice == 15 || !rules_.is_told()) return Rules::Span::max();
@@ -210,8 +210,8 @@ class Session : public AnySession<Types_> {
     operation();
     listener_nests_ = false;
   }
-  // Runs an operation that holds several keys one after the other, or fails when it holds some: what
-  // a key has to make way for is not known, then.
+  // Runs an operation that holds several keys one after the other: the cache may evict one of them
+  // before its turn comes, when the reference has it held already.
   void with_several_keys(auto operation) {
     holds_several_ = true;
     operation();

@@ -85,7 +85,7 @@ std::string verdict(const Specification& specification,
   return out.str();
 }
 
-// The clock's ticks are operations of every key. What overlaps some may have stored its value later.
+// The clock ticks for every key. What overlaps some ticks may have stored its value after them.
 inline std::vector<Operation> with_ticks(std::vector<Operation> operations, const History& history,
                                          int key) {
   std::vector<Operation> ticks;

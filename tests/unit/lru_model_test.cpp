@@ -1,6 +1,6 @@
 // Random histories of a cache with times, weights and a bound of keys, with a clock that the test
-// sets, against the reference of the fuzzer. Nobody holds a key over several operations, so here the
-// reference knows which value goes also where times run out.
+// sets, against the reference of the fuzzer. Nobody holds a key over several operations, so here
+// the reference knows which value goes also where times run out.
 
 #include <gtest/gtest.h>
 
