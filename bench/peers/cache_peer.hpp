@@ -38,10 +38,10 @@ class CachePeer : public PeerDefaults {
 // The peer whose values have weights, of a cache that is made for `keys` of them: keys 0, 1, ...
 // have their numbers as values, and so 5/2 on average.
 inline std::size_t weight_of(Value value) {
-  return 1 + value % 4;
+  return 1024 * (1 + value % 4);
 }
 inline std::size_t weight_of_so_many(std::size_t keys) {
-  return keys * 5 / 2;
+  return keys * 1024 * 5 / 2;
 }
 
 }  // namespace bench

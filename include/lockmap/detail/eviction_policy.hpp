@@ -230,7 +230,7 @@ class LruEviction {
 
   // Whether the key's value is absent for who comes now. Shared.
   [[nodiscard]] bool is_expired(const Links& node) const noexcept {
-    const Record* const record = ledger_.find(node);
+    const Record* const record = ledger_.has_times() ? ledger_.find(node) : nullptr;
     if (record == nullptr) return false;
     const Time due = Ledger::due(*record, rules_->time_to_idle);
     return due != Ledger::never && (due == Ledger::long_ago || due <= rules_->time());

@@ -166,6 +166,7 @@ class Ledger {
       unschedule(links);
       return;
     }
+    has_times_ = true;
     if (record.place == nowhere) {
       record.place = static_cast<std::uint32_t>(heap_.size());
       heap_.push_back({time, &links});
@@ -182,6 +183,8 @@ class Ledger {
     if (place != heap_.size()) move(place, last);
   }
 
+  // Whether any key ever had a time: else none is looked at. Shared.
+  [[nodiscard]] bool has_times() const noexcept { return has_times_; }
   [[nodiscard]] bool has_due() const noexcept { return !heap_.empty(); }
 
   // A key that has expired; null if there is none.
@@ -258,6 +261,7 @@ class Ledger {
   std::vector<Due, Rebound<Due>> heap_;
   std::uint32_t free_ = 0;  // the first record that no key has; 0: none
   std::atomic<bool> kept_{false};
+  bool has_times_ = false;
   std::size_t bound_ = unlimited;
   std::atomic<std::size_t> total_{0};
   std::uint64_t tickets_ = 0;
