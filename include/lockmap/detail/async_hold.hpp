@@ -186,8 +186,8 @@ struct PassedKey {
 };
 
 // Awaits the guard of a key; an optional one is empty after a stop and, if `may_make` is false, for
-// a key without a node. Lives in the coroutine's frame, and does not move; refers to the key and the
-// options, which the coroutine keeps as long.
+// a key without a node. Lives in the coroutine's frame, and does not move; refers to the key and
+// the options, which the coroutine keeps as long.
 template <class Map, class AnyKey, class Result, bool may_make = true>
 class HoldAwaiter {
  public:

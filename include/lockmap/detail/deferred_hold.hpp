@@ -24,9 +24,9 @@ namespace lockmap::detail {
 //   word := none, if it is marked:  (acq_rel)        count a hold in the word
 //     the hold is counted: release it there          mark, or if it has gone, uncount (acq_rel)
 //
-// D1  Begun in an announced section of a key that nobody but sharers has a pin for. So as long as it
-//     is not marked, nobody holds its key exclusively or waits for it, and its node stays: for all
-//     of that a pin or a change is needed which exclusive and pinning sections make, and those come
+// D1  Begun in an announced section of a key that nobody but sharers has a pin for. So as long as
+//     it is not marked, nobody holds its key exclusively or waits for it, and its node stays: all
+//     of that takes a pin or a change that exclusive and pinning sections make, and those come
 //     after it was counted.
 // D2  No hold is overlooked: the announcement that covers its beginning was not (B1), and the place
 //     is filled before that is withdrawn. A place that was seen with another lock has been filled

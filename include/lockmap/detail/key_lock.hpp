@@ -31,8 +31,8 @@ namespace lockmap::detail {
 //
 // I1  A node is in its shard's table exactly while it is linked in the shard's order or set aside
 //     there (maps with an order). The table owns it.
-// I2  Pins go from 0 to 1 only under the shard mutex, in a pinning section or, for a shared hold, in
-//     a shared one. While a node has a pin it is neither removed nor moved.
+// I2  Pins go from 0 to 1 only under the shard mutex, in a pinning section or, for a shared hold,
+//     in a shared one. While a node has a pin it is neither removed nor moved.
 // I3  The value is touched only by the holder or, while pins are 0, by the holder of the shard
 //     mutex; and it is read, if pins were 0, in a shared section (I11).
 // I4  When the shard mutex is free, a node without a value has at least one pin. (The last pin of
@@ -71,9 +71,9 @@ namespace lockmap::detail {
 //     but sharers, which need a section to become exclusive.
 //
 // Transitions of the state word (M: under the shard mutex; A: in a pinning section; S: in a shared
-// section; H: by a holder; P: by an owner whose pin is counted). A plain store suffices where nobody
-// else may write: with M while pins are 0 (I2), and with M by the exclusive holder, because all else
-// that may happen to a locked word needs M, or A or S, which M excludes (I11, I13).
+// section; H: by a holder; P: by an owner whose pin is counted). A plain store suffices where
+// nobody else may write: with M while pins are 0 (I2), and with M by the exclusive holder, because
+// all else that may happen to a locked word needs M, or A or S, which M excludes (I11, I13).
 //
 //   function           when                             how               who   order
 //   lock_unpinned      pins 0                           store             M     (1)

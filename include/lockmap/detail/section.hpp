@@ -54,8 +54,8 @@ namespace lockmap::detail {
 // the key's. Since values must not be read without a lock meanwhile, readers end this bias as
 // writers do. It comes at the end of an exclusive section, if owners take turns in the shard and
 // the one that is inside has locked so many keys under the mutex that they have paid for a barrier.
-// A thread that has held as many keys in a row shared, while nobody held one otherwise, makes it the
-// readers' bias.
+// A thread that has held as many keys in a row shared, while nobody held one otherwise, makes it
+// the readers' bias.
 //
 // B1  A reader that announces itself and finds the lock still biased is not overlooked.
 //     Ordered: in the single order of the seq_cst operations its look comes before the writer's
