@@ -74,7 +74,7 @@ template <Mode mode, class Section, class Found, class D>
 enum class Missed : std::uint8_t { nothing, key, deadline };
 
 template <Mode mode, class Shard>
-[[nodiscard]] bool allows_hold_without_mutex(const Shard& shard) noexcept {
+[[nodiscard]] LOCKMAP_ALWAYS_INLINE bool allows_hold_without_mutex(const Shard& shard) noexcept {
   return (mode == Mode::shared && shard.allows_announced_reads()) ||
          shard.allows_announced_sections();
 }
