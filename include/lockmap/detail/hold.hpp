@@ -160,9 +160,8 @@ template <Mode mode, class Section, class Found>
   if (!Section::may_read(node)) [[unlikely]] {
     return {};
   }
-  Owner& owner = mode == Mode::exclusive
-                     ? section.owner_for_hold(found.made)
-                     : section.owner_to_share(!found.made && !section.policy().changes_on(touch));
+  Owner& owner = section.owner_for_hold(found.made);
+  if (mode == Mode::shared) section.count_read(!found.made && !section.policy().changes_on(touch));
   const bool has_value = !found.made;  // I4
   section.shard().lock_of(node).lock_unpinned(section, owner.id, mode, has_value);
   detail::add_hold(owner, node.state, mode);

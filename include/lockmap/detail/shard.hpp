@@ -203,13 +203,12 @@ class alignas(cache_line) Shard : private StructureLock {
       }
       return owner;
     }
-    // The same, to hold the key shared. `was_read`: a shared section would have done.
-    [[nodiscard]] Owner& owner_to_share(bool was_read) noexcept {
-      if (shard().count_read(was_read)) [[unlikely]] {
+    // It is to hold the key shared. `was_read`: a shared section would have done.
+    void count_read(bool was_read) noexcept {
+      if (shard().StructureLock::count_read(was_read)) [[unlikely]] {
         shard().deferred_.lets_read = true;
         shard().has_deferred_ = true;
       }
-      return ThisModule::record(shard().registry()).owner;
     }
 
     // -- Finding and making nodes ----------------------------------------------------------------
