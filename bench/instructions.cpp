@@ -2,17 +2,16 @@
 // work is the same in every run: one thread, fixed keys in a fixed order.
 #include <array>
 #include <charconv>
-#include <coroutine>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <exception>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "detached.hpp"
 #include "lockmap/lockmap.hpp"
 #include "paired.hpp"
 #include "random.hpp"
@@ -83,19 +82,8 @@ void guard(std::uint64_t count) {
   });
 }
 
-// A coroutine that runs to its end when it is called.
-struct Detached {
-  struct promise_type {
-    static Detached get_return_object() noexcept { return {}; }
-    static std::suspend_never initial_suspend() noexcept { return {}; }
-    static std::suspend_never final_suspend() noexcept { return {}; }
-    static void return_void() noexcept {}
-    [[noreturn]] static void unhandled_exception() noexcept { std::terminate(); }
-  };
-};
-
 template <class Guard>
-Detached await_guards(std::uint64_t count, Guard await_guard) {
+bench::Detached await_guards(std::uint64_t count, Guard await_guard) {
   std::uint64_t sum = 0;
   for (std::uint64_t i = 0; i < count; ++i) {
     auto entry = co_await await_guard(i % key_count);

@@ -1,14 +1,13 @@
 // lockmap's map.
 #pragma once
 
-#include <coroutine>
 #include <cstddef>
-#include <exception>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "detached.hpp"
 #include "lockmap/lockmap.hpp"
 #include "peers/peer.hpp"
 #include "test_access.hpp"
@@ -117,17 +116,6 @@ class OneByOnePeer : public LockMapPeer<K> {
   void insert_many(const GroupPairs<K>& pairs) {
     for (const auto& [key, value] : pairs) this->insert(key, value);
   }
-};
-
-// Runs until it has to wait, which is its end.
-struct Detached {
-  struct promise_type {
-    static Detached get_return_object() noexcept { return {}; }
-    static std::suspend_never initial_suspend() noexcept { return {}; }
-    static std::suspend_never final_suspend() noexcept { return {}; }
-    static void return_void() noexcept {}
-    [[noreturn]] static void unhandled_exception() noexcept { std::terminate(); }
-  };
 };
 
 template <class K>

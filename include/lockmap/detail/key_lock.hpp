@@ -164,25 +164,12 @@ class KeyLock {
 
   // For a key that others want, and perhaps one of them has.
   [[nodiscard]] bool pin_and_try_lock(PinAccess /*access*/, OwnerId owner, Mode mode) noexcept {
-    State state = word_.load(std::memory_order_relaxed);
-    while (state.allows(mode)) {
-      if (word_.compare_exchange(state, state.pin().lock(owner, mode), std::memory_order_acquire)) {
-        return true;
-      }
-    }
-    return false;
+    return pin_and_lock_if_allowed(owner, mode);
   }
 
   // For a key that is there, beside others that read.
   [[nodiscard]] bool try_share(ShareAccess /*access*/) noexcept {
-    State state = word_.load(std::memory_order_relaxed);
-    while (state.allows(Mode::shared)) {
-      if (word_.compare_exchange(state, state.pin().lock(0, Mode::shared),
-                                 std::memory_order_acquire)) {
-        return true;
-      }
-    }
-    return false;
+    return pin_and_lock_if_allowed(0, Mode::shared);
   }
 
   // For an owner that is to wait: from now on the node stays (I2).
@@ -417,6 +404,16 @@ class KeyLock {
  private:
   // How often a thread looks again before it sleeps: about as long as falling asleep takes.
   static constexpr int spins = 100;
+
+  [[nodiscard]] bool pin_and_lock_if_allowed(OwnerId owner, Mode mode) noexcept {
+    State state = word_.load(std::memory_order_relaxed);
+    while (state.allows(mode)) {
+      if (word_.compare_exchange(state, state.pin().lock(owner, mode), std::memory_order_acquire)) {
+        return true;
+      }
+    }
+    return false;
+  }
 
   [[nodiscard]] bool spin(OwnerId owner, Mode mode, std::uint64_t mine = 0) noexcept {
     for (int i = 0; i < spins; ++i) {

@@ -863,7 +863,7 @@ class ShardedMap {
     return locked_copy(shard, hashed, touch);
   }
 
-  // Out of line to keep the fast path inlinable.
+  // This and the next two are out of line to keep the fast path inlinable.
 
   // A copy of a value that is there, and that may be read at once.
   template <class T>
