@@ -5,10 +5,9 @@
 
 #include "library.hpp"
 
-Outcome try_key_in_library(void* map, int key) {
-  using namespace std::chrono_literals;
+Outcome try_key_in_library(void* map, int key, std::chrono::milliseconds limit) {
   try {
-    const auto entry = static_cast<lockmap::LockMap<int, int>*>(map)->try_entry_for(key, 1ms);
+    const auto entry = static_cast<lockmap::LockMap<int, int>*>(map)->try_entry_for(key, limit);
     return entry.has_value() ? Outcome::acquired : Outcome::timed_out;
   } catch (const std::system_error&) {
     return Outcome::deadlock;

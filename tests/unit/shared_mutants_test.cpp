@@ -18,7 +18,8 @@ namespace {
 
 using Map = LockMap<int, int>;
 
-constexpr std::chrono::milliseconds a_moment{1};
+// Only a deadlock that is not found waits for so long.
+constexpr std::chrono::seconds limit{10};
 
 class SharedMutantsTest : public testing::Test {
  protected:
@@ -27,7 +28,7 @@ class SharedMutantsTest : public testing::Test {
   // Whether this thread is told that waiting for the key would be waiting for itself.
   bool holds_the_key() {
     try {
-      (void)map_.try_entry_for(1, a_moment);
+      (void)map_.try_entry_for(1, limit);
     } catch (const std::system_error& error) {
       return error.code() == std::errc::resource_deadlock_would_occur;
     }
