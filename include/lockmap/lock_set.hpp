@@ -343,8 +343,8 @@ class LockSet : private detail::ShardedMap<Key, detail::NoValue, Hash, KeyEqual,
   /// does, but never for a deadlock. O(n log n) for n keys.
   template <detail::RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_lock_all(Range&& keys, Less less = {}) {
-    static_assert(!detail::IsDuration<Less>, "lockmap: try_lock_all does not wait");
-    if constexpr (!detail::IsDuration<Less>) {
+    static_assert(!detail::IsLimit<Less>, "lockmap: try_lock_all does not wait");
+    if constexpr (!detail::IsLimit<Less>) {
       return this->template lock_batch<Batch>(std::forward<Range>(keys), less,
                                               detail::Immediately{});
     } else {

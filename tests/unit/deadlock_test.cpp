@@ -30,7 +30,7 @@ using detail::TestAccess;
 using std::chrono::hours;
 using std::chrono::steady_clock;
 
-constexpr std::string_view self_message = "calling thread itself";
+constexpr std::string_view self_message = "calling thread itself: use the guard that it has";
 
 std::string cycle_message(int threads) {
   return std::to_string(threads) + " owners";

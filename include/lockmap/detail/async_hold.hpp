@@ -246,7 +246,7 @@ class HoldAwaiter {
     return false;
   }
 
-  LOCKMAP_ALWAYS_INLINE Result await_resume() {
+  [[nodiscard]] LOCKMAP_ALWAYS_INLINE Result await_resume() {
     if (pinned_ != nullptr) [[unlikely]] {
       end_wait();
     }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "lockmap/detail/hashed_key.hpp"
+#include "lockmap/detail/stop_token.hpp"
 #include "lockmap/expiry.hpp"
 
 namespace lockmap::detail {
@@ -54,12 +55,15 @@ struct AnyKey {
   mutable Key key;
 };
 
+// What ends a wait. Passed to a call that has none, it would be taken for a comparator.
 template <class T>
-inline constexpr bool is_duration = false;
+inline constexpr bool is_limit = std::same_as<T, StopToken>;
 template <class Rep, class Period>
-inline constexpr bool is_duration<std::chrono::duration<Rep, Period>> = true;
+inline constexpr bool is_limit<std::chrono::duration<Rep, Period>> = true;
+template <class Clock, class Duration>
+inline constexpr bool is_limit<std::chrono::time_point<Clock, Duration>> = true;
 template <class T>
-concept IsDuration = is_duration<T>;
+concept IsLimit = is_limit<T>;
 
 // Called for each key and value.
 template <class F, class Key, class Value>

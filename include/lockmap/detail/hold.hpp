@@ -31,18 +31,20 @@ namespace lockmap::detail {
 }
 
 [[noreturn]] LOCKMAP_NOINLINE inline void throw_held_by_this_thread(const std::string& key) {
-  throw deadlock_error(key, "it is held by the calling thread itself");
+  throw deadlock_error(key, "it is held by the calling thread itself: use the guard that it has");
 }
 
 [[noreturn]] LOCKMAP_NOINLINE inline void throw_held_by_this_task(const std::string& key) {
-  throw deadlock_error(key, "it is held by the owner that asks for it");
+  throw deadlock_error(key, "it is held by the owner that asks for it: use the guard that it has");
 }
 
 [[nodiscard]] LOCKMAP_NOINLINE inline std::system_error cycle_error(const std::string& key,
                                                                     const WaitGraph::Cycle& cycle) {
   std::string why = absl::StrCat("a cycle of ", cycle.size(), " owners was found (");
   for (const OwnerId owner : cycle) absl::StrAppend(&why, why.back() == '(' ? "" : " ", owner);
-  absl::StrAppend(&why, "), each waiting for a key that the next one holds");
+  absl::StrAppend(&why,
+                  "), each waiting for a key that the next one holds: "
+                  "release what you hold and begin anew");
   return deadlock_error(key, why);
 }
 

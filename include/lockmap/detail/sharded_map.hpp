@@ -549,10 +549,10 @@ class ShardedMap {
   /// does, but never for a deadlock. O(n log n) for n keys.
   template <RangeOf<Key> Range, class Less = std::less<>>
   [[nodiscard]] std::optional<Batch> try_batch_lock(Range&& keys, Less less = {}) {
-    static_assert(!IsDuration<Less>,
-                  "lockmap: try_batch_lock does not wait; with a time limit, it is "
-                  "try_batch_lock_for");
-    if constexpr (!IsDuration<Less>) {
+    static_assert(!IsLimit<Less>,
+                  "lockmap: try_batch_lock does not wait; with a limit, it is "
+                  "try_batch_lock_for or _until, and there is none with a stop token");
+    if constexpr (!IsLimit<Less>) {
       return lock_batch<Batch>(std::forward<Range>(keys), less, Immediately{});
     } else {
       return std::nullopt;
