@@ -73,7 +73,7 @@ class [[nodiscard]] KeyGuard : private detail::HeldKey<Shard, Holder, held> {
  private:
   template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Policy>
   friend class detail::ShardedMap;
-  template <class Map, class AnyKey, class Result, bool may_make>
+  template <class Map, class Result, bool may_make>
   friend class detail::HoldAwaiter;
   template <class Key, class Hash, class KeyEqual, class Allocator>
   friend class LockSet;
@@ -195,8 +195,14 @@ class LockSet : private detail::ShardedMap<Key, detail::NoValue, Hash, KeyEqual,
   /// options ends the wait.
   template <detail::StoredKey<Key, Hash, KeyEqual> Q = Key>
   [[nodiscard]] detail::HoldAwaitable<Base, Q, TaskGuard> async_lock(Q&& key,
-                                                                     AsyncOptions options = {}) {
+                                                                     AsyncOptions options) {
     return {*this, std::forward<Q>(key), std::move(options)};
+  }
+  /// The same with options as they are by default.
+  template <detail::StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] detail::HoldAwaitable<Base, Q, TaskGuard, detail::NoAsyncOptions> async_lock(
+      Q&& key) {
+    return {*this, std::forward<Q>(key), {}};
   }
 
   /// `async_lock` for an optional guard, which is empty if the stop ends the wait.

@@ -15,7 +15,7 @@
 namespace lockmap {
 
 namespace detail {
-template <class Map, class AnyKey, class Result, bool may_make>
+template <class Map, class Result, bool may_make>
 class HoldAwaiter;
 template <class Map, class Q, class F>
 class LoadAwaiter;
@@ -85,7 +85,7 @@ class [[nodiscard]] TaskEntry : private detail::WritableEntry<Shard, detail::Tas
  private:
   template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Policy>
   friend class detail::ShardedMap;
-  template <class Map, class AnyKey, class Result, bool may_make>
+  template <class Map, class Result, bool may_make>
   friend class detail::HoldAwaiter;
   template <class Map, class Q, class F>
   friend class detail::LoadAwaiter;
@@ -150,7 +150,7 @@ class [[nodiscard]] SharedTaskEntry
  private:
   template <class Key, class Value, class Hash, class KeyEqual, class Allocator, class Policy>
   friend class detail::ShardedMap;
-  template <class Map, class AnyKey, class Result, bool may_make>
+  template <class Map, class Result, bool may_make>
   friend class detail::HoldAwaiter;
   template <class Map, class Q, class F>
   friend class detail::LoadAwaiter;

@@ -93,7 +93,7 @@ LOCKMAP_TEST_BOTH(AsyncEntryTest, AFreeKeyIsGivenAtOnce) {
 LOCKMAP_TEST_BOTH(AsyncEntryTest, AnAwaitableThatIsNotAwaitedDoesNothing) {
   {
     auto awaitable = this->map_.async_entry(1);
-    auto moved = std::move(awaitable);
+    [[maybe_unused]] auto moved = std::move(awaitable);
     EXPECT_TRUE(this->map_.try_entry(1).has_value());
   }
   EXPECT_EQ(TestAccess::node_count(this->map_), 0U);

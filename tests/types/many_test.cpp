@@ -106,6 +106,28 @@ LOCKMAP_TEST_BOTH(ManyTest, GetsWhatGetGetsInALargeMap) {
   EXPECT_EQ(map.get(-500), -500);
   EXPECT_EQ(map.get(499), 499);
   EXPECT_EQ(map.get(500), 5000);
+
+  // Groups, too, leave what is held for the end.
+  std::optional<typename TestFixture::IntMap::Entry> held = map.entry(3);
+  std::vector<std::size_t> order;
+  std::size_t added = 0;
+  {
+    Worker reader([&] {
+      map.read_many(std::views::iota(0, 40),
+                    [&](std::size_t index, int /*value*/) { order.push_back(index); });
+    });
+    Worker writer([&] {
+      added = map.insert_many(std::views::iota(-1000, 40) |
+                              std::views::transform([](int i) { return std::pair(i, i); }));
+    });
+    await_waiters(map, 3, 2);
+    EXPECT_EQ(order.size(), 39U);
+    EXPECT_EQ(map.get(39), 39);
+    held.reset();
+  }
+  EXPECT_EQ(order.back(), 3U);
+  EXPECT_EQ(added, 500U);
+  EXPECT_EQ(map.get(3), 3);
 }
 
 LOCKMAP_TEST_BOTH(ManyTest, TakesBracedLists) {

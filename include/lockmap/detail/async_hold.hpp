@@ -48,10 +48,10 @@ class TaskWait {
   using Section = typename Shard::Section;
 
   TaskWait(Shard& shard, Node& node, const Task& task, std::coroutine_handle<> handle,
-           AsyncOptions& options) noexcept
+           Resume* resume) noexcept
       : shard_(shard),
         node_(node),
-        waiter_(node.state, task.id, mode, lock().generation(), handle, options.resume) {}
+        waiter_(node.state, task.id, mode, lock().generation(), handle, resume) {}
   TaskWait(const TaskWait&) = delete;
   TaskWait& operator=(const TaskWait&) = delete;
 
@@ -170,6 +170,9 @@ struct GuardIn<std::optional<Guard>> {
   static constexpr bool is_optional = true;
 };
 
+// AsyncOptions that are all as they are by default: an awaitable without room for them.
+struct NoAsyncOptions {};
+
 // A key for `find_or_make`, as it was passed: an lvalue reference, or a key of its own.
 template <class Q>
 struct PassedKey {
@@ -186,58 +189,63 @@ struct PassedKey {
 };
 
 // Awaits the guard of a key; an optional one is empty after a stop and, if `may_make` is false, for
-// a key without a node. Lives in the coroutine's frame, and does not move; refers to the key and
-// the options, which the coroutine keeps as long.
-template <class Map, class AnyKey, class Result, bool may_make = true>
+// a key without a node. Lives in the coroutine's frame, and does not move; refers to the options,
+// if there are any, which the coroutine keeps as long.
+template <class Map, class Result, bool may_make = true>
 class HoldAwaiter {
  public:
-  HoldAwaiter(Map& map, AnyKey& key, Touch touch, AsyncOptions& options) noexcept
-      : map_(map), key_(key), options_(options), touch_(touch) {}
-  HoldAwaiter(const HoldAwaiter&) = delete;
-  HoldAwaiter& operator=(const HoldAwaiter&) = delete;
-  ~HoldAwaiter() = default;
-
   // Locks the key, or pins its node.
-  [[nodiscard]] LOCKMAP_ALWAYS_INLINE bool await_ready() {
-    auto&& hashed = key_.hashed(map_.keys_);
-    shard_ = &map_.shards_.of(hashed.hash);
+  template <class AnyKey>
+  LOCKMAP_ALWAYS_INLINE HoldAwaiter(Map& map, AnyKey& key, Touch touch, AsyncOptions* options)
+      : options_(options), touch_(touch) {
+    auto&& hashed = key.hashed(map.keys_);
+    shard_ = &map.shards_.of(hashed.hash);
     if (shard_->allows_announced_sections()) [[unlikely]] {
-      if (begin_announced(hashed)) return pinned_ == nullptr;
+      if (begin_announced(hashed)) return;
     }
     Section section(*shard_);
     typename Shard::Found found{nullptr};
     if constexpr (may_make) {
-      found = section.find_or_make(hashed, key_.template stored<typename Map::MapKeys>(hashed));
+      found = section.find_or_make(hashed, key.template stored<typename Map::MapKeys>(hashed));
     } else {
       found.node = section.find_live(hashed);
-      if (found.node == nullptr) return true;
+      if (found.node == nullptr) return;
     }
-    hold_ = detail::try_hold<mode>(section, found, touch_, task());
-    if (hold_) [[likely]] {
+    const TaskHold<Node> hold = detail::try_hold<mode>(section, found, touch, task());
+    if (hold) [[likely]] {
+      set_hold(hold);
       if (found.made) section.shrink(found.node);
-      return true;
+    } else {
+      begin_contended(section, *found.node);
     }
-    begin_contended(section, *found.node);
-    return pinned_ == nullptr;
   }
+  HoldAwaiter(const HoldAwaiter&) = delete;
+  HoldAwaiter& operator=(const HoldAwaiter&) = delete;
+  ~HoldAwaiter() = default;
+
+  [[nodiscard]] bool await_ready() const noexcept { return !is_pinned_; }
 
   [[nodiscard]] bool await_suspend(std::coroutine_handle<> handle) noexcept {
     using Wait = TaskWait<Shard, mode>;
-    if (options_.stop.stop_requested()) {
+    Node& node = *std::exchange(node_, nullptr);
+    if (stop_requested()) {
       Section section(*shard_);
-      KeyLock lock = shard_->lock_of(*pinned_);
+      KeyLock lock = shard_->lock_of(node);
       if (lock.try_lock_pinned(task().id, mode)) {  // giving up, it looks once more
-        hold_ = detail::note_hold(section, *pinned_, task(), mode, touch_);
+        set_hold(detail::note_hold(section, node, task(), mode, touch_));
       } else {
-        section.finish(*pinned_, lock.unpin(section), nullptr);
+        section.finish(node, lock.unpin(section), nullptr);
       }
       return false;
     }
-    wait_.emplace(*shard_, *pinned_, task(), handle, options_);
-    switch (wait_->begin(task(), touch_, options_.stop, hold_)) {
+    wait_.emplace(*shard_, node, task(), handle, options_ != nullptr ? &options_->resume : nullptr);
+    TaskHold<Node> hold;
+    switch (
+        wait_->begin(task(), touch_, options_ != nullptr ? options_->stop : StopToken(), hold)) {
       case Wait::Begin::waiting:
         return wait_->suspend();
       case Wait::Begin::locked:
+        set_hold(hold);
         wait_.reset();
         break;
       case Wait::Begin::deadlock:
@@ -247,13 +255,13 @@ class HoldAwaiter {
   }
 
   [[nodiscard]] LOCKMAP_ALWAYS_INLINE Result await_resume() {
-    if (pinned_ != nullptr) [[unlikely]] {
+    if (is_pinned_) [[unlikely]] {
       end_wait();
     }
     if constexpr (GuardIn<Result>::is_optional) {
-      if (!hold_) return std::nullopt;
+      if (node_ == nullptr) return std::nullopt;
     }
-    return Guard(*shard_, hold_);
+    return Guard(*shard_, TaskHold<Node>(node_, owner_));
   }
 
  private:
@@ -264,63 +272,77 @@ class HoldAwaiter {
   static constexpr Mode mode = Guard::mode;
 
   [[nodiscard]] Task task() const noexcept {
-    return Task(OwnerAccess::task(options_.owner), shard_->registry());
+    return Task(OwnerAccess::task(options_ != nullptr ? options_->owner : nullptr),
+                shard_->registry());
+  }
+  [[nodiscard]] bool stop_requested() const noexcept {
+    return options_ != nullptr && options_->stop.stop_requested();
+  }
+
+  LOCKMAP_ALWAYS_INLINE void set_hold(const TaskHold<Node>& hold) noexcept {
+    node_ = hold.node();
+    owner_ = hold.owner_and_bits();
   }
 
   // Locks the key of a node that others want, or pins the node.
   template <class AnySection>
   LOCKMAP_NOINLINE void begin_contended(AnySection& section, Node& node) {
     const Task mine = task();
-    if (detail::try_hold_pinned(section, node, mine, mode, !options_.stop.stop_requested())) {
-      hold_ = detail::note_hold(section, node, mine, mode, touch_);
-      return;
+    if (detail::try_hold_pinned(section, node, mine, mode, !stop_requested())) {
+      return set_hold(detail::note_hold(section, node, mine, mode, touch_));
     }
     shard_->lock_of(node).pin(section);
-    pinned_ = &node;
+    node_ = &node;
+    is_pinned_ = true;
   }
 
   // In an announced section; false if the key is not there, or it cannot be.
   template <class T>
   [[nodiscard]] LOCKMAP_NOINLINE bool begin_announced(const HashedKey<T>& key) {
     typename Shard::AnnouncedSection section(*shard_);
-    if (!section) return false;
-    Node* const node = section.find(key);
+    Node* const node = section ? section.find(key) : nullptr;
     if (node == nullptr) return false;
-    hold_ = detail::try_hold_announced<mode>(section, *node, task());
-    if (!hold_) begin_contended(section, *node);
+    set_hold(detail::try_hold_announced<mode>(section, *node, task()));
+    if (node_ == nullptr) begin_contended(section, *node);
     return true;
   }
 
   LOCKMAP_NOINLINE void end_wait() {
-    if (wait_.has_value() && wait_->end(task(), touch_, hold_)) return;
-    if (!GuardIn<Result>::is_optional && !hold_) detail::throw_canceled();
+    TaskHold<Node> hold;
+    if (wait_.has_value() && wait_->end(task(), touch_, hold)) set_hold(hold);
+    if (!GuardIn<Result>::is_optional && node_ == nullptr) detail::throw_canceled();
   }
 
-  Map& map_;
-  AnyKey& key_;
-  AsyncOptions& options_;
+  // The words of the guard apart from each other, lest two are loaded at once just after they were
+  // stored one by one: such a load waits for the stores to reach memory.
+  Node* node_ = nullptr;  // locked, or pinned before the wait
+  AsyncOptions* options_;
+  Shard* shard_;
   Touch touch_;
-  Shard* shard_ = nullptr;
-  TaskHold<Node> hold_;
-  Node* pinned_ = nullptr;  // null: the key was locked at once
+  bool is_pinned_ = false;  // before the wait
+  std::uintptr_t owner_;
   std::optional<TaskWait<Shard, mode>> wait_;
 };
 
 // What `async_entry` and its variants return: it is awaited once, as an rvalue, and starts then.
-template <class Map, class Q, class Result>
+template <class Map, class Q, class Result, class Options = AsyncOptions>
 class [[nodiscard]] HoldAwaitable {
  public:
-  HoldAwaitable(Map& map, Q&& key, AsyncOptions&& options)
+  HoldAwaitable(Map& map, Q&& key, Options&& options)
       : map_(map), key_{std::forward<Q>(key)}, options_(std::move(options)) {}
 
-  [[nodiscard]] HoldAwaiter<Map, PassedKey<Q>, Result> operator co_await() && {
-    return {map_, key_, Touch::use, options_};
+  [[nodiscard]] HoldAwaiter<Map, Result> operator co_await() && {
+    if constexpr (std::same_as<Options, NoAsyncOptions>) {
+      return {map_, key_, Touch::use, nullptr};
+    } else {
+      return {map_, key_, Touch::use, &options_};
+    }
   }
 
  private:
   Map& map_;
   PassedKey<Q> key_;
-  AsyncOptions options_;
+  [[no_unique_address]] Options options_;
 };
 
 }  // namespace lockmap::detail

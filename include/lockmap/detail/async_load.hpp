@@ -181,12 +181,12 @@ class LoadAwaiter {
       // As a reader: those that wait for one load get its result together.
       AsyncOptions options = self.options_;
       const std::optional<SharedGuard> present =
-          co_await HoldAwaiter<Map, SameKey, std::optional<SharedGuard>, false>(
-              self.map_, key, Touch::lookup, options);
+          co_await HoldAwaiter<Map, std::optional<SharedGuard>, false>(self.map_, key,
+                                                                       Touch::lookup, &options);
       if (present.has_value() && present->has_value()) co_return **present;
     }
-    Guard entry = co_await HoldAwaiter<Map, SameKey, Guard>(
-        self.map_, key, self.is_absent_ ? Touch::use : Touch::quiet, self.options_);
+    Guard entry = co_await HoldAwaiter<Map, Guard>(
+        self.map_, key, self.is_absent_ ? Touch::use : Touch::quiet, &self.options_);
     entry.eviction_ = Eviction::others;
     if (!entry.has_value()) {
       LoadTimer<Shard> timer(*entry.shard_);

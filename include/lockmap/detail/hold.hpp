@@ -66,6 +66,10 @@ class Hold {
   Hold(const Hold<Node, Other>& hold, Holder* owner) noexcept
       : node_(hold.node_), owner_((hold.owner_ & bits) | reinterpret_cast<std::uintptr_t>(owner)) {}
 
+  // From a node and what `owner_and_bits` returned.
+  Hold(Node* node, std::uintptr_t owner_and_bits) noexcept : node_(node), owner_(owner_and_bits) {}
+  [[nodiscard]] std::uintptr_t owner_and_bits() const noexcept { return owner_; }
+
   // Null if the key was not locked.
   [[nodiscard]] Node* node() const noexcept { return node_; }
   [[nodiscard]] explicit operator bool() const noexcept { return node_ != nullptr; }

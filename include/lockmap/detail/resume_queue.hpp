@@ -47,7 +47,8 @@ namespace detail {
 // A coroutine's part of it, in its frame.
 class Resumption : public ListLinks {
  public:
-  Resumption(std::coroutine_handle<> handle, Resume& resume) noexcept
+  // Without a `resume`, it is resumed by whoever has it go on.
+  Resumption(std::coroutine_handle<> handle, Resume* resume) noexcept
       : handle_(handle), resume_(resume) {}
   Resumption(const Resumption&) = delete;
   Resumption& operator=(const Resumption&) = delete;
@@ -67,7 +68,7 @@ class Resumption : public ListLinks {
   enum class Step : std::uint8_t { none, suspended, resumed };
 
   std::coroutine_handle<> handle_;
-  Resume& resume_;
+  Resume* resume_;
   std::atomic<Step> step_{Step::none};
   ShardMutex* mutex_ = nullptr;         // of the queue into which it was pushed
   class ResumeQueue* queue_ = nullptr;  // in which it is; guarded by that mutex
@@ -131,7 +132,7 @@ class ResumeQueue {
       auto& next = static_cast<Resumption&>(*first_);
       remove(next);
       const std::coroutine_handle<> handle = next.handle_;
-      Resume taken = std::move(next.resume_);
+      Resume taken = next.resume_ != nullptr ? std::move(*next.resume_) : Resume();
       if (next.step_.exchange(Resumption::Step::resumed, std::memory_order_acq_rel) ==
           Resumption::Step::suspended) {
         resume = std::move(taken);

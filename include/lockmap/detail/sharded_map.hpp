@@ -95,8 +95,8 @@ class ShardedMap {
   using SharedBatch = lockmap::Batch<SharedEntry, KeyTraits<Key, Hash, KeyEqual, Allocator>>;
 
   /// What a coroutine awaits to get a guard of the key.
-  template <class Q, class Guard>
-  using Awaitable = HoldAwaitable<ShardedMap, Q, Guard>;
+  template <class Q, class Guard, class AnyOptions = AsyncOptions>
+  using Awaitable = HoldAwaitable<ShardedMap, Q, Guard, AnyOptions>;
 
   /// What a coroutine awaits to get a value that may have to be loaded.
   template <class Q, class F>
@@ -363,8 +363,13 @@ class ShardedMap {
   /// the stop ends the wait, and what `entry` throws. Amortised constant time; allocates nothing
   /// for a key that is there.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
-  [[nodiscard]] Awaitable<Q, TaskEntry> async_entry(Q&& key, AsyncOptions options = {}) {
+  [[nodiscard]] Awaitable<Q, TaskEntry> async_entry(Q&& key, AsyncOptions options) {
     return {*this, std::forward<Q>(key), std::move(options)};
+  }
+  /// The same with options as they are by default.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] Awaitable<Q, TaskEntry, NoAsyncOptions> async_entry(Q&& key) {
+    return {*this, std::forward<Q>(key), {}};
   }
 
   /// `async_entry` for an optional guard, which is empty if the stop ends the wait.
@@ -376,9 +381,13 @@ class ShardedMap {
 
   /// `shared_entry` for a coroutine, as `async_entry` is `entry` for one.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
-  [[nodiscard]] Awaitable<Q, SharedTaskEntry> async_shared_entry(Q&& key,
-                                                                 AsyncOptions options = {}) {
+  [[nodiscard]] Awaitable<Q, SharedTaskEntry> async_shared_entry(Q&& key, AsyncOptions options) {
     return {*this, std::forward<Q>(key), std::move(options)};
+  }
+  /// The same with options as they are by default.
+  template <StoredKey<Key, Hash, KeyEqual> Q = Key>
+  [[nodiscard]] Awaitable<Q, SharedTaskEntry, NoAsyncOptions> async_shared_entry(Q&& key) {
+    return {*this, std::forward<Q>(key), {}};
   }
 
   /// `get_or_insert_with` for a coroutine: the result of `co_await` is a copy of the value. If
@@ -710,7 +719,7 @@ class ShardedMap {
   template <RangeOfPairs<Key, Value> Range>
   size_type insert_many(Range&& pairs) {
     InsertMany<HasLastingElements<Range>> insertion{*this};
-    detail::take_through(std::forward<Range>(pairs), insertion);
+    detail::take_through(std::forward<Range>(pairs), prefetch_pays(), insertion);
     return insertion.added;
   }
 
@@ -980,7 +989,7 @@ class ShardedMap {
   friend struct TestAccess;
   template <class K, class H, class E, class A>
   friend class lockmap::LockSet;
-  template <class Map, class AnyKey, class Result, bool may_make>
+  template <class Map, class Result, bool may_make>
   friend class HoldAwaiter;
   template <class Map, class Q, class F>
   friend class LoadAwaiter;
@@ -1188,14 +1197,6 @@ class ShardedMap {
     return shards().front().values().count() > cached / sizeof(Node) / shards().size();
   }
 
-  template <class Item>
-  void prefetch_if_it_pays(std::span<Item> items) const {
-    if (!prefetch_pays()) return;
-    detail::prefetch<Shard>(items, [](const Item& item) {
-      return Place<Shard>{item.key.hash, item.shard};
-    });
-  }
-
   // Calls `visit(index, value)` for each key of a range that has a value: in a section, or holding
   // the key shared.
   template <bool in_section, bool lasting, class Prepare, class Visit>
@@ -1211,34 +1212,17 @@ class ShardedMap {
       return Wanted<decltype(key.key), Shard>{std::move(key), &shard, index};
     }
     template <class Item>
-    [[nodiscard]] LeftOver attempt(std::span<Item> items) const {
-      LeftOver left_over;
-      map.prefetch_if_it_pays(items);
+    [[nodiscard]] LOCKMAP_ALWAYS_INLINE bool attempt(const Item& item) const {
       if constexpr (in_section) {
-        if (!map.shards().front().policy().changes_on(touch)) {
-          look_in<ReadSection>(items, left_over);
-        } else if constexpr (Policy::enabled) {
-          look_in<Section>(items, left_over);
-        }
+        const auto visit_value = [&](const Node& node) { visit(item.index, node.value); };
+        return detail::look<touch>(*item.shard, item.key, visit_value) != Look::needs_hold;
       } else {
-        for (const Item& item : items) {
-          if (!visit_held(item, Immediately{})) left_over.add(items, item);
-        }
+        return visit_held(item, Immediately{});
       }
-      return left_over;
     }
     template <class Item>
     void finish(const Item& item) const {
       (void)visit_held(item, NoDeadline{});
-    }
-    template <class LookSection, class Item>
-    void look_in(std::span<Item> items, LeftOver& left_over) const {
-      detail::in_sections<LookSection>(items, [&](auto& section, const Item& item) {
-        const auto visit_value = [&](const Node& node) { visit(item.index, node.value); };
-        if (detail::look_in(section, item.key, touch, touch, visit_value) == Look::needs_hold) {
-          left_over.add(items, item);
-        }
-      });
     }
     // False if the deadline was too early.
     template <class Item, class D>
@@ -1259,7 +1243,7 @@ class ShardedMap {
   template <bool in_section, class Range, class Prepare, class Visit>
   void look_at_many(Range&& range, const Prepare& prepare, const Visit& visit) const {
     detail::take_through(
-        std::forward<Range>(range),
+        std::forward<Range>(range), prefetch_pays(),
         LookAtMany<in_section, HasLastingElements<Range>, Prepare, Visit>{*this, prepare, visit});
   }
 
@@ -1272,15 +1256,10 @@ class ShardedMap {
                                                            std::forward<Pair>(pair));
     }
     template <class Item>
-    [[nodiscard]] LeftOver attempt(std::span<Item> items) {
-      LeftOver of_group;
-      map.prefetch_if_it_pays(items);
-      for (Item& item : items) {
-        if (!left_over.contains(item.key.hash) && insert_one(item, Immediately{}, added)) continue;
-        left_over.add(item.key.hash);
-        of_group.add(items, item);
-      }
-      return of_group;
+    [[nodiscard]] bool attempt(Item& item) {
+      if (!left_over.contains(item.key.hash) && insert_one(item, Immediately{}, added)) return true;
+      left_over.add(item.key.hash);
+      return false;
     }
     template <class Item>
     void finish(Item& item) {

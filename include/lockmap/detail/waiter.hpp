@@ -265,7 +265,7 @@ class ThreadWaiter : public Waiter {
 class TaskWaiter : public Waiter {
  public:
   TaskWaiter(const StateWord& word, OwnerId owner, Mode mode, std::uint64_t generation,
-             std::coroutine_handle<> handle, Resume& resume) noexcept
+             std::coroutine_handle<> handle, Resume* resume) noexcept
       : Waiter(word, owner, mode, generation, nullptr), resumption(handle, resume) {}
 
   Resumption resumption;
