@@ -32,16 +32,20 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
 #include <intrin.h>
 #define LOCKMAP_NOINLINE __declspec(noinline)
 #define LOCKMAP_ALWAYS_INLINE __forceinline
+#define LOCKMAP_INLINED
 #define LOCKMAP_FLATTEN
 #else
 #define LOCKMAP_NOINLINE __attribute__((noinline))
 // Without optimisation, it would only make builds slow and large.
 #ifdef __OPTIMIZE__
 #define LOCKMAP_ALWAYS_INLINE inline __attribute__((always_inline))
+// The same of a lambda, behind its parameters.
+#define LOCKMAP_INLINED __attribute__((always_inline))
 // Inlines what the function calls, however often that is called elsewhere.
 #define LOCKMAP_FLATTEN __attribute__((flatten))
 #else
 #define LOCKMAP_ALWAYS_INLINE inline
+#define LOCKMAP_INLINED
 #define LOCKMAP_FLATTEN
 #endif
 #endif

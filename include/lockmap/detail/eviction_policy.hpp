@@ -59,7 +59,7 @@ class NoEviction {
   template <class Node>
   void on_relocate(const Node& /*from*/, Node& /*to*/) noexcept {}
   template <class Node>
-  void on_touch(Node& /*node*/, Touch /*touch*/, bool /*hit*/) noexcept {}
+  void on_touch(Node& /*node*/, Touch /*touch*/, bool /*hit*/, std::size_t /*size*/) noexcept {}
   void on_miss(Touch /*touch*/) noexcept {}
   void on_store_locked() noexcept {}
   void on_store() noexcept {}
@@ -130,11 +130,21 @@ class LruEviction {
     to.stamp.store(from.stamp.load(std::memory_order_relaxed), std::memory_order_relaxed);
     ledger_.relocate(from, to);
   }
-  void on_touch(Links& node, Touch touch, bool hit) noexcept {
+  // One of `size` keys.
+  void on_touch(Links& node, Touch touch, bool hit, std::size_t size) noexcept {
     if (touch == Touch::quiet) return;
-    promote(node);
+    if (!rules_->relaxed || wants_mark(node.stamp.load(std::memory_order_relaxed), size)) {
+      promote(node);
+    }
     if (touch == Touch::lookup) count(hit ? hits_ : misses_);
-    if (hit && keeps_ledger()) touch_record(node);
+    if (hit && ledger_.has_times()) touch_record(node);
+  }
+  // Makes it the most recently used key, wherever it is.
+  void promote(Links& node) noexcept {
+    if (order_.is_back(node)) return;
+    node.unlink();
+    order_.push_back(node);
+    number(node);
   }
   // A touch of a key that is set aside, and stays so.
   void on_touch_set_aside(Links& node, Touch touch, bool hit) noexcept {
@@ -154,21 +164,21 @@ class LruEviction {
 
   // A touch of one of `size` keys whose value has not expired. Shared; `alone`: exclusive.
   void on_touch_shared(Links& node, Touch touch, std::size_t size, bool alone,
-                       std::size_t thread) noexcept {
+                       std::size_t slot) noexcept {
     if (touch == Touch::quiet) return;
     const std::uint32_t stamp = node.stamp.load(std::memory_order_relaxed);
-    if (!is_young(stamp, size)) {
+    if (wants_mark(stamp, size)) [[unlikely]] {
       if (alone) {
         promote(node);
-      } else if ((stamp & touched_bit) == 0) {
+      } else {
         node.stamp.store(stamp | touched_bit, std::memory_order_relaxed);
       }
     }
-    if (touch == Touch::lookup) count_shared(true, alone, thread);
-    if (keeps_ledger()) touch_record(node);
+    if (touch == Touch::lookup) count_shared(true, alone, slot);
+    if (ledger_.has_times()) touch_record(node);
   }
-  void on_miss_shared(Touch touch, bool alone, std::size_t thread) noexcept {
-    if (touch == Touch::lookup) count_shared(false, alone, thread);
+  void on_miss_shared(Touch touch, bool alone, std::size_t slot) noexcept {
+    if (touch == Touch::lookup) count_shared(false, alone, slot);
   }
 
   void set_aside(Links& node) noexcept {
@@ -229,8 +239,11 @@ class LruEviction {
   [[nodiscard]] Record& record(Links& node) noexcept { return ledger_.of(node, rules_->created); }
 
   // Whether the key's value is absent for who comes now. Shared.
-  [[nodiscard]] bool is_expired(const Links& node) const noexcept {
-    const Record* const record = ledger_.has_times() ? ledger_.find(node) : nullptr;
+  [[nodiscard]] LOCKMAP_ALWAYS_INLINE bool is_expired(const Links& node) const noexcept {
+    return ledger_.has_times() && is_past_due(node);
+  }
+  [[nodiscard]] LOCKMAP_NOINLINE bool is_past_due(const Links& node) const noexcept {
+    const Record* const record = ledger_.find(node);
     if (record == nullptr) return false;
     const Time due = Ledger::due(*record, rules_->time_to_idle);
     return due != Ledger::never && (due == Ledger::long_ago || due <= rules_->time());
@@ -322,17 +335,15 @@ class LruEviction {
     newest_ += one_number;
     node.stamp.store(newest_, std::memory_order_relaxed);
   }
-  void promote(Links& node) noexcept {
-    if (order_.is_back(node)) return;
-    node.unlink();
-    order_.push_back(node);
-    number(node);
-  }
-  [[nodiscard]] bool is_young(std::uint32_t stamp, std::size_t size) const noexcept {
-    return (newest_ - (stamp & ~touched_bit)) / one_number < size / 4;
+  // Whether a touch is to reorder a key: it is not among the newest quarter, and has no mark yet.
+  // In one condition, which is mostly false: whether a key is new is hard to predict.
+  [[nodiscard]] bool wants_mark(std::uint32_t stamp, std::size_t size) const noexcept {
+    const std::uint32_t age = (newest_ - (stamp & ~touched_bit)) / one_number;
+    const std::uint32_t all_unless_marked = (stamp & touched_bit) - touched_bit;
+    return (age & all_unless_marked) > size / 4;
   }
 
-  void touch_record(const Links& node) noexcept {
+  LOCKMAP_NOINLINE void touch_record(const Links& node) noexcept {
     if (rules_->time_to_idle.count() == 0) return;
     if (Record* const mine = ledger_.find(node)) {
       Ledger::touch(*mine, rules_->time(), rules_->time_to_idle);
@@ -346,17 +357,17 @@ class LruEviction {
 
   // Written under the shard mutex only, so no read-modify-write; atomic for `stats`, which reads
   // without it.
-  static void count(std::atomic<std::uint64_t>& counter) noexcept {
+  LOCKMAP_ALWAYS_INLINE static void count(std::atomic<std::uint64_t>& counter) noexcept {
     counter.store(read(counter) + 1, std::memory_order_relaxed);
   }
   [[nodiscard]] static std::uint64_t read(const std::atomic<std::uint64_t>& counter) noexcept {
     return counter.load(std::memory_order_relaxed);
   }
-  void count_shared(bool hit, bool alone, std::size_t thread) noexcept {
+  void count_shared(bool hit, bool alone, std::size_t slot) noexcept {
     if (alone) {
       count(hit ? hits_ : misses_);
     } else {
-      rules_->lookups.add(thread, hit);
+      rules_->lookups.add(slot, hit);
     }
   }
 

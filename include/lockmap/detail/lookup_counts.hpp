@@ -14,19 +14,27 @@
 
 namespace lockmap::detail {
 
-// Each thread counts in one of several stripes. Some share one, so counting is a read-modify-write,
-// but of a line that is mostly the own processor's.
+// A thread counts in the stripe of its reader slot, which it alone writes while it has the slot: so
+// counting takes no read-modify-write. Where there are more slots than stripes of their own, the
+// others share as many.
 class LookupCounts {
  public:
   // For so many processors; 0: nothing will be counted.
   explicit LookupCounts(std::size_t processors)
-      : stripes_(processors == 0 ? 0 : std::bit_ceil((std::min)(2 * processors, most_stripes))),
-        first_(stripes_.data()),
-        mask_(stripes_.size() - 1) {}
+      : own_(processors == 0 ? 0 : std::bit_ceil((std::min)(2 * processors, most_stripes))),
+        stripes_(2 * own_),
+        first_(stripes_.data()) {}
 
-  void add(std::size_t thread, bool hit) noexcept {
-    Stripe& stripe = first_[thread & mask_];
-    (hit ? stripe.hits : stripe.misses).fetch_add(1, std::memory_order_relaxed);
+  // `slot`: the number of the calling thread's slot; any that no slot has if it is in none.
+  void add(std::size_t slot, bool hit) noexcept {
+    const bool alone = slot < own_;
+    Stripe& stripe = first_[alone ? slot : own_ + (slot & (own_ - 1))];
+    std::atomic<std::uint64_t>& count = hit ? stripe.hits : stripe.misses;
+    if (alone) [[likely]] {
+      count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    } else {
+      count.fetch_add(1, std::memory_order_relaxed);
+    }
   }
 
   [[nodiscard]] std::uint64_t hits() const noexcept { return sum(&Stripe::hits); }
@@ -46,9 +54,9 @@ class LookupCounts {
     return sum;
   }
 
+  std::size_t own_;
   std::vector<Stripe> stripes_;
   Stripe* first_;
-  std::size_t mask_;
 };
 
 }  // namespace lockmap::detail

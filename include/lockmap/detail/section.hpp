@@ -293,9 +293,9 @@ class SharedSection {
   [[nodiscard]] bool is_alone() const noexcept {
     return slot_ == nullptr && lock_.bias_.load(std::memory_order_relaxed) == Bias::none;
   }
-  // Of threads that read at the same time, few have the same.
-  [[nodiscard]] std::size_t thread_number() const noexcept {
-    return slot_ == nullptr ? 0 : slot_->number_in_list;
+  // Of its slot, which no other thread has meanwhile; if it is in none, a number of no slot.
+  [[nodiscard]] std::size_t slot_number() const noexcept {
+    return slot_ == nullptr ? std::size_t(-1) : slot_->number_in_list;
   }
 
  private:

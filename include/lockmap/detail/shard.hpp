@@ -119,14 +119,14 @@ class alignas(cache_line) Shard : private StructureLock {
       if constexpr (Policy::enabled) {
         if (touch == Touch::quiet) return;
         shard_.policy_.on_touch_shared(node, touch, shard_.table_.size(), this->is_alone(),
-                                       this->thread_number());
+                                       this->slot_number());
       }
     }
     void touch_unpinned(Node& node, Touch how) const noexcept { touch(node, how); }
     void miss([[maybe_unused]] Touch touch) const noexcept {
       if constexpr (Policy::enabled) {
         if (touch == Touch::quiet) return;
-        shard_.policy_.on_miss_shared(touch, this->is_alone(), this->thread_number());
+        shard_.policy_.on_miss_shared(touch, this->is_alone(), this->slot_number());
       }
     }
 
@@ -206,7 +206,7 @@ class alignas(cache_line) Shard : private StructureLock {
     // It is to hold the key shared. `was_read`: a shared section would have done.
     void count_read(bool was_read) noexcept {
       if (shard().StructureLock::count_read(was_read)) [[unlikely]] {
-        shard().deferred_.lets_read = true;
+        shard().deferred_.bias = Bias::ordered;
         shard().has_deferred_ = true;
       }
     }
@@ -245,7 +245,9 @@ class alignas(cache_line) Shard : private StructureLock {
       policy().on_store_locked();
     }
 
-    void touch(Node& node, Touch touch, bool hit) noexcept { policy().on_touch(node, touch, hit); }
+    void touch(Node& node, Touch touch, bool hit) noexcept {
+      policy().on_touch(node, touch, hit, shard().table_.size());
+    }
 
     void touch_unpinned(Node& node, Touch how) noexcept { touch(node, how, true); }
     void miss(Touch touch) noexcept { policy().on_miss(touch); }
@@ -256,11 +258,11 @@ class alignas(cache_line) Shard : private StructureLock {
         const bool was_set_aside =
             touch != Touch::quiet && node.state.load(std::memory_order_relaxed).evict_on_release();
         if (was_set_aside && is_unsettled(node)) {
-          policy().on_touch_set_aside(node, touch,
-                                      hit);  // its last release has more to do than evict
+          policy().on_touch_set_aside(node, touch, hit);  // there is more to do than to evict
           return;
         }
-        policy().on_touch(node, touch, hit);
+        if (was_set_aside) policy().promote(node);
+        policy().on_touch(node, touch, hit, shard().table_.size());
         if (was_set_aside) {
           policy().reschedule(node);
           shard().lock_of(node).clear_set_aside(*this);
@@ -637,15 +639,14 @@ class alignas(cache_line) Shard : private StructureLock {
     Node* first_victim = nullptr;  // a list of evicted nodes, in the order of eviction
     Node* last_victim = nullptr;   // (their listener is told why by their states)
     Node* moved_from = nullptr;    // a list of nodes whose contents have moved
-    bool lets_pin = false;         // the pinning bias is to come
-    bool lets_read = false;        // the readers' bias is
+    Bias bias = Bias::none;        // that is to come; one, since none follows another (B5)
   };
 
   LOCKMAP_NOINLINE void unlock_and_do_deferred() noexcept {
     Deferred deferred = std::exchange(deferred_, {});
     has_deferred_ = false;
-    if (deferred.lets_pin) let_pin();
-    if (deferred.lets_read) let_read();
+    if (deferred.bias == Bias::pinning) let_pin();
+    if (deferred.bias == Bias::ordered) let_read();
     unlock();
     deferred.to_wake.wake_all();
     if (deferred.unused != nullptr) {
@@ -681,7 +682,7 @@ class alignas(cache_line) Shard : private StructureLock {
     const bool pays = std::exchange(contested_, contested) && contested;
     const bool eager = owner.holds_to_barrier < Registry::enough_holds;
     if ((pays || eager) && !made && !Policy::enabled) {
-      deferred_.lets_pin = true;
+      deferred_.bias = Bias::pinning;
       has_deferred_ = true;
     }
   }

@@ -159,7 +159,7 @@ class ShardedMap {
   /// then the key has its previous value, or none as before. Amortised constant time.
   template <StoredKey<Key, Hash, KeyEqual> Q = Key>
   LOCKMAP_ALWAYS_INLINE std::optional<Value> insert(Q&& key, Value value) {
-    return with_node(std::forward<Q>(key), [&](Section& section, Found found) {
+    return with_node(std::forward<Q>(key), [&](Section& section, Found found) LOCKMAP_INLINED {
       if (section.keeps_ledger()) [[unlikely]] {
         return locked_insert(section.hand_over(), found, std::move(value), {});
       }
@@ -859,31 +859,40 @@ class ShardedMap {
   [[nodiscard]] std::span<Shard> shards() const noexcept { return shards_.all(); }
 
   template <Touch touch, class Q>
-  [[nodiscard]] std::optional<Value> copy_of(const Q& key) const {
+  [[nodiscard]] LOCKMAP_ALWAYS_INLINE std::optional<Value> copy_of(const Q& key) const {
     static_assert(std::copy_constructible<Value>,
                   "lockmap: get returns a copy, so Value must be copyable; use entry instead");
-    const auto hashed = keys_.hashed(key);
-    Shard& shard = shards_.of(hashed.hash);
     if constexpr (copied_in_place<Value>) {
       std::optional<Value> copy;
-      const auto take = [&copy](const Node& node) { copy.emplace(node.value); };
-      if (detail::look<touch>(shard, hashed, take) != Look::needs_hold) return copy;
+      copy_to<touch>(copy, key);
+      return copy;
+    } else {
+      const auto hashed = keys_.hashed(key);
+      return locked_copy(shards_.of(hashed.hash), hashed, touch);
     }
-    return locked_copy(shard, hashed, touch);
+  }
+  // Not a result: g++ returns an optional of one word from a function that is not inlined by storing
+  // a byte and loading eight, and such a load waits until the store has reached the cache.
+  template <Touch touch, class Q>
+  void copy_to(std::optional<Value>& copy, const Q& key) const {
+    const auto hashed = keys_.hashed(key);
+    Shard& shard = shards_.of(hashed.hash);
+    const auto take = [&copy](const Node& node) { copy.emplace(node.value); };
+    if (detail::look<touch>(shard, hashed, take) != Look::needs_hold) return;
+    const std::optional<Value> locked = locked_copy(shard, hashed, touch);
+    if (locked.has_value()) copy.emplace(*locked);
   }
 
   // This and the next two are out of line to keep the fast path inlinable.
 
-  // A copy of a value that is there, and that may be read at once.
+  // Of a value that is there, and that may be read at once.
   template <class T>
-  [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Value> copy_of_present(Shard& shard,
-                                                                             HashedKey<T> key) {
-    std::optional<Value> copy;
-    if (shard.policy().changes_on(Touch::lookup)) return copy;
+  LOCKMAP_NOINLINE static void copy_present_to(std::optional<Value>& copy, Shard& shard,
+                                               HashedKey<T> key) {
+    if (shard.policy().changes_on(Touch::lookup)) return;
     const ReadSection section(shard);
     (void)detail::look_in(section, key, Touch::lookup, Touch::quiet,
                           [&copy](const Node& node) { copy.emplace(node.value); });
-    return copy;
   }
   template <class T>
   [[nodiscard]] LOCKMAP_NOINLINE static std::optional<Value> locked_copy(Shard& shard,
@@ -1134,7 +1143,8 @@ class ShardedMap {
     Shard& shard = shards_.of(hashed.hash);
     if constexpr (copied_in_place<Value>) {
       if (touch == Touch::lookup && shard.allows_announced_reads()) {
-        std::optional<Value> copy = copy_of_present(shard, hashed.borrowed());
+        std::optional<Value> copy;
+        copy_present_to(copy, shard, hashed.borrowed());
         if (copy.has_value()) return *copy;
       }
     } else if (touch == Touch::lookup && detail::allows_hold_without_mutex<Mode::shared>(shard)) {
