@@ -345,6 +345,45 @@ TEST(LruPopTest, HandsOutValuesWhoseMoveMayThrow) {
   EXPECT_EQ(cache.size(), 1U);
 }
 
+// A key that is held where room was wanted is out of the order; a touch brings it back into it,
+// also one that would reorder nothing else, since the key is young.
+TEST(LruRelaxedOrderTest, ATouchBringsAHeldKeyBackIntoTheOrder) {
+  Cache cache(LruOptions{.max_size = 8, .shard_count = 1, .recency = Recency::relaxed});
+  std::vector<Cache::SharedEntry> held;
+  for (int key = 0; key < 8; ++key) {
+    cache.insert(key, key);
+    held.push_back(cache.shared_entry(key));
+  }
+  cache.set_max_size(1);
+  held.push_back(cache.shared_entry(6));
+  TestAccess::check_invariants(cache);
+  held.clear();
+  EXPECT_EQ(cache.pop_lru(), std::pair(6, 6));
+  EXPECT_TRUE(cache.empty());
+}
+
+TEST(LruRelaxedOrderTest, TouchesReorderAllButTheNewestQuarter) {
+  for (const int size : {1, 3, 4, 5, 8, 11}) {
+    for (int touched = 0; touched < size; ++touched) {
+      Cache cache(LruOptions{.max_size = 20, .shard_count = 1, .recency = Recency::relaxed});
+      Keys expected;
+      for (int key = 0; key < size; ++key) {
+        cache.insert(key, key);
+        expected.push_back(key);
+      }
+      cache.insert(touched, touched);
+      const int newer = size - 1 - touched;
+      if (newer >= size / 4) {
+        expected.erase(expected.begin() + touched);
+        expected.push_back(touched);
+      }
+      Keys order;
+      while (const auto popped = cache.pop_lru()) order.push_back(popped->first);
+      EXPECT_EQ(order, expected) << touched << " of " << size;
+    }
+  }
+}
+
 // The obvious LRU cache: a list, the most recently used entry in front.
 class ReferenceLru {
  public:

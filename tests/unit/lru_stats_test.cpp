@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -220,6 +221,19 @@ TEST(LruStatsOfStringsTest, CountTheSame) {
   (void)cache.get_or_insert_with("b", [] { return std::string("2"); });
   (void)cache.get_or_insert_with("b", [] { return std::string("3"); });
   expect_stats(cache.stats(), 3, 2, 2, 0);
+}
+
+// More readers than stripes of their own; one that is in no slot counts beside one that is.
+TEST(LruStatsOfThreadsTest, NoCountIsLostWhereThreadsShareAStripe) {
+  constexpr std::uint64_t lookups = scaled(200'000);
+  detail::LookupCounts counts(1);
+  const std::array<std::size_t, 6> slots{0, 1, 2, 4, 6, static_cast<std::size_t>(-1)};
+  run_together(static_cast<int>(slots.size()), [&](int thread) {
+    const std::size_t slot = slots[static_cast<std::size_t>(thread)];
+    for (std::uint64_t i = 0; i < lookups; ++i) counts.add(slot, i % 4 != 0);
+  });
+  EXPECT_EQ(counts.hits(), slots.size() * lookups * 3 / 4);
+  EXPECT_EQ(counts.misses(), slots.size() * lookups / 4);
 }
 
 TEST(LruStatsOfThreadsTest, HitsAndMissesAddUpToTheLookups) {

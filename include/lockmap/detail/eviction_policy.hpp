@@ -335,12 +335,12 @@ class LruEviction {
     newest_ += one_number;
     node.stamp.store(newest_, std::memory_order_relaxed);
   }
-  // Whether a touch is to reorder a key: it is not among the newest quarter, and has no mark yet.
-  // In one condition, which is mostly false: whether a key is new is hard to predict.
+  // Whether a touch is to reorder a key: it is not among the newest size / 4, and has no mark yet.
+  // In one condition, which is mostly false: whether a key is young is hard to predict.
   [[nodiscard]] bool wants_mark(std::uint32_t stamp, std::size_t size) const noexcept {
-    const std::uint32_t age = (newest_ - (stamp & ~touched_bit)) / one_number;
-    const std::uint32_t all_unless_marked = (stamp & touched_bit) - touched_bit;
-    return (age & all_unless_marked) > size / 4;
+    const std::uint64_t age = (newest_ - (stamp & ~touched_bit)) / one_number;
+    const std::uint64_t all_unless_marked = std::uint64_t{stamp & touched_bit} - touched_bit;
+    return ((4 * age + 3) & all_unless_marked) >= size;
   }
 
   LOCKMAP_NOINLINE void touch_record(const Links& node) noexcept {
