@@ -1,5 +1,5 @@
-// What a user would write by hand in place of lockmap's maps, written as well as we can. Keys are
-// hashed once per operation where Abseil's table lets one (not when it stores a new key).
+// Maps that a user would write by hand in place of lockmap's maps, written as well as we can. Keys
+// are hashed once per operation where Abseil's table lets one (not when it stores a new key).
 #pragma once
 
 #include <algorithm>
@@ -320,7 +320,7 @@ class ShardedMutexLru {
   struct alignas(lockmap::detail::cache_line) Shard {
     void promote(typename Order::iterator node) { order.splice(order.begin(), order, node); }
 
-    // What is over the bound.
+    // Over the bound.
     Order evict() {
       Order evicted;
       while (weight > bound && !order.empty()) {

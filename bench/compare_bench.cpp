@@ -1,6 +1,6 @@
 // LockMap and LruLockMap beside every peer that is installed, on every workload.
 //
-// What makes it fair: the implementations take turns in slices of a few milliseconds in one process
+// It is fair: the implementations take turns in slices of a few milliseconds in one process
 // and on the same pinned threads (paired.hpp); they get the same keys in the same order, and hash
 // them with the same function; each does what comes closest in its own interface, which the notes
 // that are printed first spell out (peers.hpp); slices in which the processors were near each other

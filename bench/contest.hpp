@@ -42,7 +42,7 @@ struct Settings {
 
 // -- Results -------------------------------------------------------------------------------------
 
-// What a peer did on a workload with a number of threads at a place.
+// The result of a peer on a workload with a number of threads at a place.
 struct Result {
   std::string workload;
   std::string unit;

@@ -42,7 +42,7 @@ using bench::Value;
 
 // -- Scenarios -----------------------------------------------------------------------------------
 
-// What some of the threads have in common. Each role gets rows of its own in the table.
+// The part that some of the threads play. Each role gets rows of its own in the table.
 struct Role {
   std::string_view name;
   unsigned batch = 1;       // steps between two looks at the clock
@@ -223,7 +223,7 @@ Work work_in(const Window& window, const Role& role, const Step& step) {
 
 // -- One map in one scenario ---------------------------------------------------------------------
 
-// What the threads of a role did in all slices.
+// The steps of the threads of a role in all slices.
 struct Tally {
   std::vector<double> rates;          // steps per second of all of them together, by round
   std::vector<std::uint64_t> served;  // steps of each

@@ -162,7 +162,7 @@ inline Distribution distribution(std::vector<double> values) {
   return {values.size(), quantile(0.25), quantile(0.5), quantile(0.75)};
 }
 
-// What the slices at one place say of a contender.
+// A contender, as the slices at one place show it.
 struct Summary {
   Distribution cost;
   Distribution ratio;  // this contender's cost / the reference's, of the same round and place

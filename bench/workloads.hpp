@@ -1,4 +1,4 @@
-// What is measured. Every workload is written once, for all peers and for every way to run it.
+// The workloads. Every workload is written once, for all peers and for every way to run it.
 #pragma once
 
 #include "workloads/caches.hpp"

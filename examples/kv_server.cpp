@@ -174,7 +174,7 @@ class Worker {
     bool is_reading = false;    // waits for requests
   };
 
-  // What a connection goes on with when its replies are written.
+  // A connection goes on with this when its replies are written.
   enum class Next { read, execute, close };
 
   asio::awaitable<void> serve(std::shared_ptr<Connection> shared) {
@@ -245,7 +245,7 @@ class Worker {
     }
   }
 
-  // What is there now, and not what a client may go on to send.
+  // All that is there now, and not what a client may go on to send.
   static void read_arrived(Connection& connection) {
     std::error_code error;
     for (std::size_t left = connection.socket.available(error); left > 0 && !error;) {

@@ -1,6 +1,6 @@
 // A read-through, write-through cache in front of Redis, in as many processes as you like.
 //
-// What a user of ReadThroughCache may rely on:
+// A user of ReadThroughCache may rely on this:
 // - `update` is atomic across threads and processes. It works on what the store has, never on what
 //   is cached: guard of the key in this process -> lock of the key in Redis -> load -> change ->
 //   write -> cache. The guard comes first, so a process never has more than one thread that asks

@@ -1,4 +1,4 @@
-// What the example programs share: threads, and checks of their own results.
+// Support for the example programs: threads, and checks of their own results.
 #pragma once
 
 #include <cstdlib>

@@ -17,8 +17,9 @@ namespace {
 std::atomic<bool> counting{false};
 std::atomic<std::int64_t> counted_bytes{0};
 
-// What malloc set aside for a block, with its header: a peer that allocates every element pays for
-// the rounding, as it would anywhere. Outside of a count this is one load, the same for all.
+// The room that malloc set aside for a block, with its header: a peer that allocates every element
+// pays for the rounding, as it would anywhere. Outside of a count this is one load, the same for
+// all.
 void count(void* block, std::int64_t sign) {
   if (!counting.load(std::memory_order_relaxed)) return;
 #if defined(__GLIBC__)

@@ -9,7 +9,7 @@
 
 namespace bench {
 
-// What a part prints and returns.
+// The output and the result of a part.
 using Results = std::vector<Result>;
 
 Results compare_lookups(const Settings& settings);

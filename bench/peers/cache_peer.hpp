@@ -1,4 +1,4 @@
-// What the caches that return copies have in common.
+// The common part of the caches that return copies.
 #pragma once
 
 #include <cstddef>

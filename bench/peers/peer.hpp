@@ -1,4 +1,4 @@
-// What is asked of a map that is compared: the same few operations, on 64-bit values if not said
+// The interface of a map that is compared: the same few operations, on 64-bit values if not said
 // otherwise.
 //
 //   Peer(capacity)            a map with room for so many keys, 0 for none
@@ -44,7 +44,7 @@ using GroupKeys = std::array<Q, group_size>;
 template <class Key>
 using GroupPairs = std::array<std::pair<Key, Value>, group_size>;
 
-// What holds for a peer unless it says otherwise.
+// The properties of a peer unless it says otherwise.
 struct PeerDefaults {
   static constexpr unsigned max_threads = std::numeric_limits<unsigned>::max();
   static constexpr bool bounded = false;          // a cache

@@ -1,4 +1,4 @@
-// What the reader bias (detail/section.hpp) likes least.
+// The loads that the reader bias (detail/section.hpp) likes least.
 #pragma once
 
 #include <array>
@@ -50,7 +50,7 @@ struct Bursts : OnIntegers {
  private:
   static void begin_burst(State& state) {
     constexpr std::uint32_t price = lockmap::detail::ProcessBarrier::price;
-    // What brings a bias for readers, the same as paid for by reads, and by guards.
+    // A load that brings a bias for readers, the same as paid for by reads, and by guards.
     constexpr std::array<std::uint32_t, 4> lengths{64, 256, price, 2 * price};
     const Draw draw = state.random.draw();
     state.kind = static_cast<Kind>(draw.key(4));

@@ -1,4 +1,4 @@
-// What caches do.
+// The workloads of caches.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// What a workload is.
+// The concept of a workload.
 //
 // Most are steps: a peer is filled, and then each thread calls `step(peer, state)` over and over,
 // with a state of its own that says which key comes next. The others (`measure`) are a whole, such
@@ -33,7 +33,7 @@ struct Sizes {
   std::uint64_t bulk = 1'000'000;
 };
 
-// What holds for a workload unless it says otherwise.
+// The properties of a workload unless it says otherwise.
 struct WorkloadDefaults {
   static constexpr const char* unit = "ns";
   static constexpr unsigned chunk = 128;          // steps between two looks at the clock

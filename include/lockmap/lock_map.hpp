@@ -31,7 +31,7 @@ namespace lockmap {
 /// locked while it is absent. A number that might lose its value does not compile; a constant that
 /// fits, such as 1 for unsigned keys, is a key.
 ///
-/// What holds for every operation:
+/// For every operation:
 /// - It may be called from any thread at any time, except construction and destruction.
 /// - It waits only for keys that it is given (`for_each`, `retain` and `clear`: for all keys),
 ///   never for others that somebody holds.

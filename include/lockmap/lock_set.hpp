@@ -100,9 +100,9 @@ class [[nodiscard]] KeyGuard : private detail::HeldKey<Shard, Holder, held> {
 /// its room: all of it, if none is held, else what is not beside a held key. Room that
 /// `initial_capacity` has reserved stays.
 ///
-/// What is said of LockMap's operations holds here too: threads, deadlocks, fairness, time limits,
-/// exceptions, and where user code runs. `Q`, where it stands below, is any type that Hash and
-/// KeyEqual accept, or that converts to a key.
+/// All that is said of LockMap's operations holds here too: threads, deadlocks, fairness, time
+/// limits, exceptions, and where user code runs. `Q`, where it stands below, is any type that Hash
+/// and KeyEqual accept, or that converts to a key.
 template <class Key, class Hash = default_hash<Key>, class KeyEqual = default_equal<Key>,
           class Allocator = std::allocator<Key>>
 class LockSet : private detail::ShardedMap<Key, detail::NoValue, Hash, KeyEqual, Allocator,

@@ -90,7 +90,7 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
   /// stored, and when an exclusive guard is released, by which an exception ends in std::terminate.
   using Weigher = typename Policy::Rules::Weigher;
 
-  /// What a cache calls by itself. Both may be move-only.
+  /// Functions that a cache calls by itself. Both may be move-only.
   struct Hooks {
     EvictionListener on_evict = {};  ///< for each value that goes by itself
     Weigher weigh = {};              ///< what a value counts for `max_weight`
@@ -360,7 +360,7 @@ class LruLockMap : private detail::ShardedMap<Key, Value, Hash, KeyEqual, Alloca
     }
   }
 
-  /// What happened since construction; `entry` and its variants are no lookups. While other threads
+  /// The counts since construction; `entry` and its variants are no lookups. While other threads
   /// use the cache, the sum of what the shards had at slightly different moments. Waits for
   /// nothing. Linear in `shard_count()`.
   [[nodiscard]] LruStats stats() const noexcept {

@@ -44,7 +44,7 @@ struct LruOptions {
   std::chrono::steady_clock::time_point (*now)() = nullptr;
 };
 
-/// What a cache has counted since its construction. A lookup is a `get`, `contains`, `read`,
+/// Counts of a cache since its construction. A lookup is a `get`, `contains`, `read`,
 /// `get_or_insert_with` or `get_or_refresh`, and each key of `get_many` and `read_many`. Guards and
 /// `peek` are none.
 struct LruStats {

@@ -1,5 +1,5 @@
 // expect: has no member named 'pop_lru'|no member named 'pop_lru'
-// What only a cache can do is no member of LockMap.
+// The operations of caches alone are no members of LockMap.
 #include <lockmap/lockmap.hpp>
 
 int main() {

@@ -1,5 +1,5 @@
 // expect: no matching (member )?function for call to [^\n]*entry
-// What may be looked up but cannot become a key is refused where a key may be stored.
+// A key that may be looked up but cannot become a key is refused where a key may be stored.
 #include <lockmap/lockmap.hpp>
 #include <string>
 #include <string_view>

@@ -1,4 +1,4 @@
-// What an entry gives a reference to is locked only as long as the entry lives.
+// A value that an entry gives a reference to is locked only as long as the entry lives.
 #include <lockmap/lockmap.hpp>
 #include <string>
 #include <vector>

@@ -1,5 +1,5 @@
-// What others define as macros before lockmap is included, is no name in it. (The headers that
-// lockmap includes are there before: that they bear these macros is their own affair.)
+// Names that others define as macros before lockmap is included are none of its own. (The headers
+// that lockmap includes are there before: that they bear these macros is their own affair.)
 
 // windows.h, without NOMINMAX and WIN32_LEAN_AND_MEAN
 #define min(a, b) (((a) < (b)) ? (a) : (b))

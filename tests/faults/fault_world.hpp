@@ -25,8 +25,8 @@
 
 namespace lockmap::test {
 
-// What a test begins with: the keys 0 to `keys` - 1, each with ten times itself, and the key that
-// the operation is about. A bound of `keys` makes the next insertion evict.
+// The map that a test begins with: the keys 0 to `keys` - 1, each with ten times itself, and the
+// key that the operation is about. A bound of `keys` makes the next insertion evict.
 struct Start {
   std::string name;
   int keys;
@@ -38,7 +38,7 @@ struct Start {
 
 inline constexpr int new_number = 7;
 
-// What the key that an operation is about has afterwards.
+// The value, afterwards, of the key that an operation is about.
 enum class Leaves {
   old_value,    // what it had, or nothing
   new_value,    // new_number
@@ -89,8 +89,8 @@ class World {
 
   // The operation has taken a key other than its target out of the map.
   void note_removed(int key) { removed_.push_back(key); }
-  // What it stores: once made, that stays in spite of a fault. Without a name for it, for compilers
-  // do not agree on which named results are moved.
+  // The value that it stores: once made, that stays in spite of a fault. Without a name for it, for
+  // compilers do not agree on which named results are moved.
   Value make_stored() {
     stored_ = true;
     try {
@@ -125,7 +125,7 @@ class World {
     return false;
   }
 
-  // What the target may have after a fault.
+  // The values that the target may have after a fault.
   std::set<std::optional<int>> allowed_after_fault(const Operation<World>& operation,
                                                    Repeat repeat) const {
     std::set<std::optional<int>> allowed = {stored_ ? first_number() : after(operation.on_fault)};

@@ -68,7 +68,7 @@ void append_lookups(Operations<World>& all, const std::string& form) {
   add("contains of ", [](World& world, const Given& key) {
     EXPECT_EQ(world.map.contains(key), world.old_number().has_value());
   });
-  // What it returns is copied while the key is held.
+  // Its result is copied while the key is held.
   add("read of ", [](World& world, const Given& key) {
     world.expect_old(world.map.read(key, [](const Value& value) -> const Value& {
       FaultInjector::step(Step::callback);
@@ -271,7 +271,7 @@ Operations<World> operations_of_entry() {
         EXPECT_EQ(entry.or_insert(std::move(value)).number(), world.first_number());
       },
       {.on_success = Leaves::first_value});
-  // What the maker returns has still to be moved, maybe: nothing is stored before that.
+  // The maker's result has still to be moved, maybe: nothing is stored before that.
   add("or_insert_with",
       [](World& world, Entry& entry, Value& value) {
         EXPECT_EQ(entry
@@ -367,7 +367,7 @@ class FaultyRange {
   std::vector<int> numbers_;
 };
 
-// What a batch is made of: keys that are in the map and keys that are not, one of them twice.
+// The keys of a batch: keys that are in the map and keys that are not, one of them twice.
 template <class World>
 std::vector<int> numbers_of_batch(const World& world) {
   return {world.target, 5, 900, world.target, 1, 804};

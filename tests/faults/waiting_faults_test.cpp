@@ -25,7 +25,7 @@ namespace {
 
 constexpr int number_of_waiter = 5;
 
-// What a thread that waits for the target wants. Returns the number it finds there.
+// The wish of a thread that waits for the target. Returns the number it finds there.
 template <class World>
 struct Wish {
   const char* name;

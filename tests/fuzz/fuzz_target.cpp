@@ -1,4 +1,4 @@
-// What libFuzzer calls. A Mismatch ends the program, as every crash does.
+// Called by libFuzzer. A Mismatch ends the program, as every crash does.
 
 #include <cstddef>
 #include <cstdint>

@@ -29,9 +29,9 @@ std::vector<int> pick_keys(S& s, int most) {
 // More than go through a map at a time.
 inline constexpr int most_of_many = 20;
 
-// What each lookup is to find; nothing if the thread itself denies one of them, at the end. In
-// between, what was found of the others is not told. `in_section`: keys that somebody holds, even
-// shared, are done last.
+// The value that each lookup is to find; nothing if the thread itself denies one of them, at the
+// end. In between, what was found of the others is not told. `in_section`: keys that somebody
+// holds, even shared, are done last.
 template <class S>
 std::optional<std::vector<std::optional<int>>> look_up_many(S& s, const std::vector<int>& keys,
                                                             bool in_section) {

@@ -103,7 +103,7 @@ class Model {
   [[nodiscard]] const LruStats& stats() const { return stats_; }
   [[nodiscard]] std::size_t max_size() const { return setup_.max_size; }
   // Of a shard, the least recently used key first.
-  // What was set aside first: it comes back at the old end.
+  // The key that was set aside first: it comes back at the old end.
   [[nodiscard]] std::list<int> order(std::size_t shard) const {
     std::list<int> all = shards_[shard].set_aside;
     all.insert(all.end(), shards_[shard].order.begin(), shards_[shard].order.end());
@@ -169,7 +169,7 @@ class Model {
     }
     const auto slot = slots_.find(key);
     if (slot == slots_.end() || slot->second.value != value) return false;
-    // What has expired weighs until it is removed.
+    // An expired value weighs until it is removed.
     if (!shard_of(key).was_over && !is_over(shard_of(key), pending_weight())) return false;
     ++stats_.evictions;
     if (!slot->second.held()) {
@@ -219,7 +219,7 @@ class Model {
       slot.touched = test::FakeClock::now() + touch_delay;
     }
     if (use != Use::quiet && slot.evicts_on_release) {
-      // What is too heavy is to go in any case.
+      // A value that is too heavy is to go in any case.
       if (slot.too_heavy) return hit;
       // Back in the order, it may have to be set aside again, or another key in its place.
       slot.evicts_on_release = false;

@@ -22,7 +22,7 @@
 
 namespace lockmap::fuzz {
 
-// What a cache is told about times and weights.
+// The times and weights that a cache is told about.
 struct Rules {
   using Span = Model::Span;
 
@@ -60,7 +60,7 @@ struct Rules {
   Span to_idle{0};
 };
 
-// What the sessions of maps and of sets have in common.
+// The common part of the sessions of maps and of sets.
 template <class Types_>
 class AnySession {
  public:
@@ -310,7 +310,7 @@ class Session : public AnySession<Types_> {
     return sees ? model.kept_value(key) : std::nullopt;
   }
 
-  // What has expired goes, unless somebody holds its key.
+  // An expired value goes, unless somebody holds its key.
   void purge() {
     if constexpr (lru) {
       const std::size_t before = map.size();

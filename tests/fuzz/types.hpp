@@ -33,7 +33,7 @@ inline int number_of(const test::Faulty& value) {
 
 struct Thrown {};
 
-// What no value can be constructed from: the attempt throws.
+// No value can be constructed from it: the attempt throws.
 struct Unconvertible {
   operator int() const { throw Thrown(); }
 };

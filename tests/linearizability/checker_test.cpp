@@ -203,7 +203,7 @@ TEST(CheckerTest, GuardsExclude) {
   expect_right(judge(with(at(3, 9, 1, get(11)))));
   // Returned before the guard was given back.
   expect_wrong(judge(with(at(3, 7, 1, get(11)))));
-  // What the guard had not left behind.
+  // A value that the guard had not left behind.
   expect_wrong(judge(with(at(1, 10, 1, get(10)))));
   expect_wrong(judge(with(at(4, 5, 1, entry(8)))));
   expect_right(judge(with(at(4, 9, 1, entry(8)))));

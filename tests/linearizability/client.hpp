@@ -617,7 +617,7 @@ class Client {
   static std::chrono::nanoseconds ticks(int count) { return std::chrono::seconds(count); }
   int random_life() { return 1 + random_.below(3); }
 
-  // What has expired is kept by who holds the key, and by nobody else.
+  // An expired value is kept by who holds the key, and by nobody else.
   void do_timed_guard(int key) {
     const int guard = new_number();
     std::optional<Guard> entry;

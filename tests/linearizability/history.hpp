@@ -1,6 +1,6 @@
 #pragma once
 
-// What threads did to a map: operations with the time from call to return.
+// The operations of threads on a map, with the time from call to return.
 
 #include <algorithm>
 #include <array>
@@ -16,8 +16,8 @@ namespace lockmap::test {
 inline constexpr int none = 0;      // no value
 inline constexpr int garbled = -1;  // a value that nobody stored
 
-// What an operation does to its key, for the specifications. Names are for people: many operations
-// of a map are the same step.
+// The effect of an operation on its key, for the specifications. Names are for people: many
+// operations of a map are the same step.
 enum class Step {
   nothing,        // takes or gives back a guard
   read,           // of the value, which is `result`

@@ -1,6 +1,6 @@
 #pragma once
 
-// What maps do when one operation comes after another.
+// Maps, as one operation comes after another.
 
 #include <algorithm>
 #include <array>
@@ -12,7 +12,7 @@
 
 namespace lockmap::test {
 
-// What a step does to a key's value; false if its result cannot be what it was.
+// The effect of a step on a key's value; false if its result cannot be what it was.
 inline bool apply(int& value, const Operation& operation) {
   switch (operation.step) {
     case Step::nothing:

@@ -102,7 +102,7 @@ inline std::vector<Operation> with_ticks(std::vector<Operation> operations, cons
   return operations;
 }
 
-// What is wrong with the history of a map, key by key; empty if nothing is. That is enough where
+// The faults of the history of a map, key by key; empty if nothing is. That is enough where
 // every operation is of one key: a history is linearizable if those of all keys are.
 inline std::string verdict_by_key(const MapSpecification& specification, const History& history) {
   for (int key = 0; key < max_keys; ++key) {

@@ -60,8 +60,8 @@ std::string end_of_child(F work) {
   return WTERMSIG(status) == SIGALRM ? "hung" : "signal " + std::to_string(WTERMSIG(status));
 }
 
-// What a child does with a map in which the keys from 0 to 9 have values. The code tells which step
-// failed.
+// All that a child does with a map in which the keys from 0 to 9 have values. The code tells which
+// step failed.
 template <class Map>
 int use_everything(Map& map) {
   constexpr int keys = 10;
@@ -245,7 +245,7 @@ LOCKMAP_TEST_BOTH(ForkTest, AChildReleasesAKeyThatThreadsOfItsParentWaitFor) {
   EXPECT_EQ(map.get(key), 1);
 }
 
-// What is left of waiting threads holds no key back, and makes no cycle.
+// The remains of waiting threads hold no key back, and makes no cycle.
 LOCKMAP_TEST_BOTH(ForkTest, AChildFindsDeadlocksOfItsOwnOnly) {
   auto& map = this->map_;
   std::string end;

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the program and its plugins do with a map, whoever made it.
+// The use that the program and its plugins make of a map, whoever made it.
 
 #include <array>
 #include <atomic>
@@ -22,7 +22,7 @@ struct Words {
 
 enum class Outcome { acquired, timed_out, deadlock };
 
-// What a read found: no value, the key's own, parts of two, another key's, an error.
+// The find of a read: no value, the key's own, parts of two, another key's, an error.
 enum class Found { nothing, own, torn, foreign, error };
 
 // Stops a reader in the middle of a look-up: until a writer is done, or for long enough to show

@@ -45,7 +45,7 @@ class LostWakeupStressTest : public testing::Test {
     std::int64_t deadlocks = 0;
   };
 
-  // What the guard protects: not atomic, and exact in the end.
+  // Protected by the guard: not atomic, and exact in the end.
   struct alignas(64) Protected {
     std::int64_t acquisitions = 0;
   };

@@ -50,7 +50,7 @@ class Resident {
 
 using Cache = LruLockMap<int, Resident>;
 
-// What the threads know to have happened.
+// All that the threads know to have happened.
 struct Tally {
   std::atomic<std::uint64_t> lookups = 0;
   std::atomic<std::uint64_t> stored = 0;   // under a key that had no value

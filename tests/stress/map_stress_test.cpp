@@ -69,7 +69,7 @@ class MapStressTest : public testing::Test {
   using TestedMap = MapOf<Family, int, Tally>;
 
  protected:
-  // What the threads have changed, by thread and key.
+  // The threads' changes, by thread and key.
   using Notes = std::vector<std::int64_t>;
 
   // A batch takes two keys, a guard one; `keys` is at least 2.

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the tests of the cache share.
+// Support for the tests of the cache.
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// What a test has to know about the build it runs in: sanitizers end the process where operator new
+// The build that a test runs in: sanitizers end the process where operator new
 // would throw, bring their own operator new, and are slow.
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the stress tests share: how long they run, random numbers, and a watchdog.
+// Support for the stress tests: how long they run, random numbers, and a watchdog.
 
 #include <atomic>
 #include <chrono>

@@ -113,7 +113,7 @@ struct TestAccess {
       shard.unlock();
     }
   }
-  // What the key's word says while holds are deferred: outside of every section, so the key must
+  // The key's word, as it is while holds are deferred: outside of every section, so the key must
   // be there to stay.
   template <class Map, class Q>
   static State state(const Map& map, const Q& key) {

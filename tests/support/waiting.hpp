@@ -32,7 +32,7 @@ void await_waiters(const Map& map, const Key& key, std::size_t count) {
         "threads to wait for a held key");
 }
 
-// What a function returns, or the exception that leaves it, kept for another thread.
+// The result of a function, or the exception that leaves it, kept for another thread.
 template <class Result>
 class Outcome {
  public:

@@ -28,7 +28,7 @@ namespace async_entry_test {
 
 using detail::TestAccess;
 
-// What a coroutine gets to know, outside of its frame.
+// All that a coroutine learns, outside of its frame.
 struct Log {
   std::vector<int> order;
   bool canceled = false;

@@ -98,7 +98,7 @@ struct Monster {
   friend auto operator<=>(const Monster&, const Monster&) = default;
 };
 
-// What a game would really have, and a better match than any of our own templates.
+// As a game would really have it, and a better match than any of our own templates.
 void poison(Monster* /*monster*/, std::size_t /*strength*/) {
   calls.insert("poison(Monster*, std::size_t)");
 }

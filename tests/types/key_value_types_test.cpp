@@ -1,4 +1,4 @@
-// What can be a key or a value, and hashes that are not good at hashing.
+// Types that can be keys or values, and hashes that are not good at hashing.
 
 #include <gtest/gtest.h>
 

@@ -36,7 +36,7 @@ constexpr Burst million{scaled(1000)};
 constexpr Burst burst{scaled(200)};
 constexpr int many = 100 * kept_keys;
 
-// What a map may have at most: so many times what its keys need, and a fixed part for each shard.
+// The most that a map may have: so many times what its keys need, and a fixed part for each shard.
 constexpr std::size_t slack = 4;
 constexpr std::size_t fixed_bytes_per_shard = 4096;
 
@@ -175,7 +175,7 @@ LOCKMAP_TEST_BOTH(MemoryReturnTest, AfterManyAbsentKeysWereLocked) {
   this->expect_kept(map, burst);
 }
 
-// What is held stays where it is while everything around it goes.
+// A held key stays where it is while everything around it goes.
 LOCKMAP_TEST_BOTH(MemoryReturnTest, WhatIsHeldDoesNotMove) {
   for (const std::size_t shards : {std::size_t{1}, std::size_t{8}}) {
     auto map = TestFixture::Ints::make(this->count_, shards);
@@ -198,7 +198,7 @@ LOCKMAP_TEST_BOTH(MemoryReturnTest, WhatIsHeldDoesNotMove) {
       }
     }
     this->expect_kept(map, burst);
-    // What had to stay for their sake goes with the next keys.
+    // Memory that had to stay for their sake goes with the next keys.
     const auto is_last = [](int key) { return key % (20 * burst.share) == 0; };
     map.retain([&](const int& key, int&) { return is_last(key); });
     EXPECT_LE(this->count_.bytes, TestFixture::Ints::limit(shards, kept_keys / 20));

@@ -42,7 +42,7 @@ TEST(MoveOnlyListenerTest, AsAnEvictionListener) {
   EXPECT_EQ(seen.size(), 1U);
 }
 
-// What could be copied still is accepted, and so is nothing at all.
+// A listener that can be copied still is accepted, and so is nothing at all.
 TEST(MoveOnlyListenerTest, OthersAsBefore) {
   Seen seen;
   const std::function<void(const int&, int&)> function = [&seen](const int& key, int& value) {

@@ -1,4 +1,4 @@
-// What a held key blocks (all use of that key) and what it does not (everything else). All maps
+// A held key blocks all use of that key, and nothing else. All maps
 // have one shard, so that keys have nothing to keep them apart but their own locks.
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// What a map makes of the user's hash: weak ones are spread, strong ones are used as they are.
+// The user's hash, as a map uses it: weak ones are spread, strong ones are used as they are.
 
 #include <gtest/gtest.h>
 

@@ -1094,7 +1094,7 @@ TEST(KeyLockTest, AThreadThatMeetsABargingOwnerAtItsDeadlineGivesUp) {
   EXPECT_EQ(key.state().pins(), granted ? 1U : 2U);
 }
 
-// What an edge of an exclusive request looks at.
+// The holders that an edge of an exclusive request looks at.
 State state_awaited(const WaitGraph::Edge& edge) noexcept {
   return edge.awaited().load(std::memory_order_acquire);
 }

@@ -1,5 +1,5 @@
-// What is evicted and when: never a key that somebody holds or waits for, never by waiting, and
-// what could not be evicted goes when a guard is released.
+// Which keys are evicted, and when: never a key that somebody holds or waits for, never by waiting,
+// and what could not be evicted goes when a guard is released.
 
 #include <gtest/gtest.h>
 

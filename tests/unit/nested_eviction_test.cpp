@@ -142,7 +142,7 @@ TEST(NestedEvictionTest, DestructorsThatStore) {
 
 // -- Each victim once, and in order --------------------------------------------------------------
 
-// What a cache of one shard and its listener do: victims are told of in the order in which they
+// A cache of one shard and its listener: victims are told of in the order in which they
 // went,
 // and the insertions of the listener evict in turn.
 class Model {
@@ -209,7 +209,7 @@ TEST(NestedEvictionTest, VictimsAreReportedInTheOrderOfEviction) {
   }
 }
 
-// What one release evicts, and what its listeners evict, is reported before it returns.
+// All that one release evicts, and that its listeners evict, is reported before it returns.
 TEST(NestedEvictionTest, AReleaseReportsAllOfThem) {
   Keys told;
   Cache* cache_of_listener = nullptr;

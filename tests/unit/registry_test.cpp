@@ -19,7 +19,7 @@ using detail::TestAccess;
 using detail::ThisModule;
 using detail::ThreadRecord;
 
-// What a library has that was built from the headers by itself.
+// The module of a library that was built from the headers by itself.
 class OtherModule {
  public:
   static Registry& registry() noexcept { return registry_; }

@@ -342,7 +342,7 @@ TEST(ReaderBiasTest, LookUpsOfAMapLeaveABiasedShardAlone) {
   EXPECT_EQ(map.get(1), 11);
 }
 
-// What benchmarks compare the bias with.
+// The benchmarks' peer of the bias.
 TEST(ReaderBiasTest, NoneWhileTheTestsWantNone) {
   LockMap<int, int> map(Options{.shard_count = 1});
   map.insert(1, 10);

@@ -69,9 +69,9 @@ class ShareFailureTest : public testing::Test {
     workers_.clear();
   }
 
-  // What `call` throws; empty if it throws nothing. The exception is kept for as long as the test:
-  // ThreadSanitizer does not see the counting of references in the standard library, and would
-  // report that one thread destroys it after another has read it.
+  // The exception of `call`; empty if it throws nothing. The exception is kept for as long as the
+  // test: ThreadSanitizer does not see the counting of references in the standard library, and
+  // would report that one thread destroys it after another has read it.
   template <class Call>
   std::string message_of(Call call) {
     try {

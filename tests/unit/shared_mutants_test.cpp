@@ -1,4 +1,4 @@
-// What a thread knows of the keys that it shares, one test for each way of forgetting it: what
+// The keys that a thread knows that it shares, one test for each way of forgetting it: what
 // shared holds are for is in shared_entry_test.cpp.
 
 #include <gtest/gtest.h>

@@ -324,7 +324,7 @@ class HoldAwaiter {
   std::optional<TaskWait<Shard, mode>> wait_;
 };
 
-// What `async_entry` and its variants return: it is awaited once, as an rvalue, and starts then.
+// The result of `async_entry` and its variants: it is awaited once, as an rvalue, and starts then.
 template <class Map, class Q, class Result, class Options = AsyncOptions>
 class [[nodiscard]] HoldAwaitable {
  public:

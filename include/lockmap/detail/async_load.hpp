@@ -215,7 +215,7 @@ class LoadAwaiter {
   Subtask<Value> subtask_;
 };
 
-// What `async_get_or_insert_with` returns: it is awaited once, as an rvalue, and starts then.
+// The result of `async_get_or_insert_with`: it is awaited once, as an rvalue, and starts then.
 template <class Map, class Q, class F>
 class [[nodiscard]] LoadAwaitable {
  public:

@@ -55,7 +55,7 @@ struct AnyKey {
   mutable Key key;
 };
 
-// What ends a wait. Passed to a call that has none, it would be taken for a comparator.
+// A limit to a wait. Passed to a call that takes none, it would be taken for a comparator.
 template <class T>
 inline constexpr bool is_limit = std::same_as<T, StopToken>;
 template <class Rep, class Period>

@@ -1,4 +1,4 @@
-// What the library needs of the compiler and the machine, each under one name.
+// Names for what differs between compilers and machines.
 
 #ifndef LOCKMAP_DETAIL_CONFIG_HPP
 #define LOCKMAP_DETAIL_CONFIG_HPP

@@ -65,7 +65,7 @@ class NoEviction {
   void on_store() noexcept {}
 };
 
-// What a policy keeps in each node of a cache.
+// A policy's part of each node of a cache.
 struct LruLinks : ListLinks {
   // Twice the number of the key's last place in the order, and 1 if it was touched since.
   std::atomic<std::uint32_t> stamp{0};

@@ -156,7 +156,7 @@ struct HashedKey {
   T key;
   std::uint64_t hash;
 
-  // What is as good as long as this lives, and is passed in registers.
+  // The same key for as long as this lives, passed in registers.
   [[nodiscard]] auto borrowed() const noexcept {
     if constexpr (std::is_trivially_copyable_v<HashedKey> && sizeof(HashedKey) <= 32) {
       return *this;

@@ -139,14 +139,14 @@ template <class Section, class Node, class Holder>
   return hold;
 }
 
-// What a release may evict.
+// The keys that a release may evict.
 enum class Eviction : std::uint8_t {
   any,         // if it has to evict, any key
   others,      // if it has to evict, other keys: the operation has just stored a value
   others_now,  // other keys if the shard is over its bound: the operation has not evicted yet
 };
 
-// What an owner knows of its holds.
+// The holds that an owner knows of.
 LOCKMAP_ALWAYS_INLINE void add_hold(Owner& owner, const StateWord& word, Mode mode) noexcept {
   ++owner.held;
   if (mode == Mode::shared) owner.shared.add(word);

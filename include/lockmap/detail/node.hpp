@@ -29,7 +29,7 @@ inline constexpr State unlinked_state{State::waking_bit};
 // The same, of one whose value has expired.
 inline constexpr State expired_state{State::waking_bit | State::evict_on_release_bit};
 
-// What keys have that never have a value: those of a LockSet.
+// The value of keys that never have one: those of a LockSet.
 struct NoValue {};
 
 // A node without its value.

@@ -14,7 +14,7 @@
 
 namespace lockmap::detail {
 
-// What a guard is made of: the hold of a key of `Shard`, by a `Holder` (hold.hpp), in a mode. Moved
+// The contents of a guard: the hold of a key of `Shard`, by a `Holder` (hold.hpp), in a mode. Moved
 // from, or released, it is without a node.
 template <class Shard, class Holder, Mode mode>
 class HeldKey;

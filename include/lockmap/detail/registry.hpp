@@ -43,7 +43,7 @@ namespace lockmap::detail {
 
 struct Registry;
 
-// What a registry knows of one thread.
+// One thread, as a registry knows it.
 struct ThreadRecord {
   Owner owner;
   ReaderSlot* slot;     // one that is never free, if the thread cannot announce reads

@@ -39,7 +39,7 @@ namespace lockmap::detail {
 //
 // A node's end has three steps. It is unlinked from table and order, under the shard mutex; its key
 // and value are destroyed, outside unless that is trivial; and its memory is freed to the slab.
-// What the slab and the table have too much of goes back to the allocator when the shard has become
+// Room that the slab and the table do not need goes back to the allocator when the shard has become
 // sparse: when its keys take less than a quarter of its room, they are moved together into room for
 // half as many again, with the shard mutex held, if key and value can be moved without an
 // exception. Chunks with nodes that cannot be moved (they are pinned, or a move might throw) stay

@@ -94,11 +94,11 @@ class ShardedMap {
   /// The shared guards of several keys.
   using SharedBatch = lockmap::Batch<SharedEntry, KeyTraits<Key, Hash, KeyEqual, Allocator>>;
 
-  /// What a coroutine awaits to get a guard of the key.
+  /// Awaited by a coroutine, a guard of the key.
   template <class Q, class Guard, class AnyOptions = AsyncOptions>
   using Awaitable = HoldAwaitable<ShardedMap, Q, Guard, AnyOptions>;
 
-  /// What a coroutine awaits to get a value that may have to be loaded.
+  /// Awaited by a coroutine, a value that may have to be loaded.
   template <class Q, class F>
   using AwaitableLoad = LoadAwaitable<ShardedMap, Q, F>;
 
@@ -871,8 +871,8 @@ class ShardedMap {
       return locked_copy(shards_.of(hashed.hash), hashed, touch);
     }
   }
-  // Not a result: g++ returns an optional of one word from a function that is not inlined by storing
-  // a byte and loading eight, and such a load waits until the store has reached the cache.
+  // Not a result: g++ returns an optional of one word from a function that is not inlined by
+  // storing a byte and loading eight, and such a load waits until the store has reached the cache.
   template <Touch touch, class Q>
   void copy_to(std::optional<Value>& copy, const Q& key) const {
     const auto hashed = keys_.hashed(key);
@@ -952,8 +952,8 @@ class ShardedMap {
     });
   }
 
-  // What `present(shard, hashed, entry)` returns, with the key's value held shared; `make` makes it
-  // if there is none.
+  // Returns what `present(shard, hashed, entry)` does, with the key's value held shared; `make`
+  // makes it if there is none.
   template <class Q, class F, class R>
   Value if_present_or_make(Q&& key, F&& make, const R& present) requires(Policy::enabled) {
     static_assert(std::copy_constructible<Value>,
@@ -1309,11 +1309,11 @@ class ShardedMap {
 
   // -- Batches -----------------------------------------------------------------------------------
 
-  // What a batch needs while it is taken; without an allocation for a few keys.
+  // Room for a batch while it is taken; without an allocation for a few keys.
   template <class T>
   using Few = absl::InlinedVector<T, 8>;
 
-  // What is fetched for more keys would push out itself.
+  // More keys would push out each other's lines.
   static constexpr std::size_t most_prefetched = 64;
 
   template <class Guards, class Range, class Less>

@@ -49,7 +49,7 @@ namespace lockmap::detail {
 // recorded task has got nothing since, and an edge that is met was there, under the mutex. So were
 // all the steps before it, and those to threads are true throughout. Hence a cycle that is found
 // existed when the search began: each of its owners then waited for a key that the next one held.
-// What ends it is only that somebody else releases a task's hold; a task that counts on that must
+// It ends only when somebody else releases a task's hold; a task that counts on that must
 // not wait as its owner. What is released earlier is never seen as held: the owner's record is
 // changed first, and a word that is free has no way on. Whoever holds for nobody is no owner: it is
 // never recorded, and no search goes on from its keys.
