@@ -16,6 +16,7 @@ s/typename detail::Defaults<Key>::Hash/absl::Hash<Key>/
 s/typename detail::Defaults<Key>::Equal/std::equal_to<Key>/
 s/(detail::)?StopToken/std::stop_token/
 s/detail::HoldAwaitable<Base, /Awaitable</
+s/, (detail::)?NoAsyncOptions>/>/
 s/detail::AnyKey<Key>/Key/
 s/, KeyTraits<Key, Hash, KeyEqual, Allocator>>|, Keys>;/>;/
 s/(KeyGuard<Shard), detail::[^;]*>;/\1>;/
