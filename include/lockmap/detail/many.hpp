@@ -52,17 +52,16 @@ concept RangeOfPairs =
     std::ranges::input_range<Range> && PairOf<std::ranges::range_reference_t<Range>, Key, Value>;
 
 // A random key of a large map misses the cache in its table's control bytes, in the slot, and in
-// the node. Elements of a range go through such a map in groups, which takes each of these steps
-// for all its keys before it takes the next, so that the misses overlap:
+// the node. Elements of a range go through the map in groups, which takes each of these steps for
+// all its keys before it takes the next, so that the misses overlap:
 //
 //   stage      hashes each key, and prefetches its shard
 //   prefetch   in sections: the tags in the tables, then the nodes, then the text of string keys
-//   attempt    the operation itself; it does not wait, and leaves over what is held
+//   attempt    in sections: the operation itself; it does not wait, and leaves over what is held
 //   finish     at the very end, what was left over, one by one: it waits
 //
-// In a map that the caches hold, each element is taken by itself. Neighbours in a group that are in
-// one shard are prefetched in one section. Nothing is known of a node from one section to the next:
-// one that was prefetched may be gone, which costs time and nothing else.
+// Neighbours in a group that are in one shard have one section. Nothing is known of a node from one
+// section to the next: one that was prefetched may be gone, which costs time and nothing else.
 inline constexpr std::size_t group_size = 16;
 
 // Elements that are where they are until the range ends: they need not be copied, to be looked up
@@ -191,6 +190,23 @@ void prefetch(std::span<Key> keys, const F& place) {
   }
 }
 
+// Which items of a group were not dealt with.
+class LeftOver {
+ public:
+  template <class Item>
+  void add(std::span<Item> group, const Item& item) noexcept {
+    bits_ |= std::uint32_t{1} << static_cast<unsigned>(&item - group.data());
+  }
+  [[nodiscard]] bool empty() const noexcept { return bits_ == 0; }
+  [[nodiscard]] bool contains(std::size_t position) const noexcept {
+    return (bits_ >> position & 1U) != 0;
+  }
+
+ private:
+  static_assert(group_size <= 32);
+  std::uint32_t bits_ = 0;
+};
+
 // The items on their way.
 template <class Item>
 class Group {
@@ -218,32 +234,26 @@ class Group {
   };
 };
 
-// Takes a range through a map. `operation.stage(element, index)` returns an item, `attempt(item)`
-// is false if it left the item over, and `finish(item)` deals with such a one.
+// Takes a range through a map. `operation.stage(element, index)` returns an item,
+// `attempt(items)` returns what it left over, and `finish(item)` deals with such a one.
 template <class Range, class Operation>
-void take_through(Range&& range, bool prefetch_pays, Operation&& operation) {
+void take_through(Range&& range, Operation&& operation) {
   using Item = decltype(operation.stage(*std::ranges::begin(range), std::size_t{}));
-  using Shard = std::remove_pointer_t<decltype(std::declval<Item&>().shard)>;
   std::vector<Item> later;
   std::size_t index = 0;
   auto place = std::ranges::begin(range);
   const auto end = std::ranges::end(range);
-  if (!prefetch_pays) {
-    for (; place != end; ++place, ++index) {
-      Item item = operation.stage(*place, index);
-      if (!operation.attempt(item)) later.push_back(std::move(item));
-    }
-  }
   while (place != end) {
     Group<Item> group;
     for (; group.size() < group_size && place != end; ++place, ++index) {
       group.add([&] { return operation.stage(*place, index); });
     }
-    detail::prefetch<Shard>(group.items(), [](const Item& item) {
-      return Place<Shard>{item.key.hash, item.shard};
-    });
-    for (Item& item : group.items()) {
-      if (!operation.attempt(item)) later.push_back(std::move(item));
+    const LeftOver left_over = operation.attempt(group.items());
+    if (left_over.empty()) [[likely]] {
+      continue;
+    }
+    for (std::size_t i = 0; i < group.size(); ++i) {
+      if (left_over.contains(i)) later.push_back(std::move(group.items()[i]));
     }
   }
   for (Item& item : later) operation.finish(item);

@@ -719,7 +719,7 @@ class ShardedMap {
   template <RangeOfPairs<Key, Value> Range>
   size_type insert_many(Range&& pairs) {
     InsertMany<HasLastingElements<Range>> insertion{*this};
-    detail::take_through(std::forward<Range>(pairs), prefetch_pays(), insertion);
+    detail::take_through(std::forward<Range>(pairs), insertion);
     return insertion.added;
   }
 
@@ -1207,6 +1207,14 @@ class ShardedMap {
     return shards().front().values().count() > cached / sizeof(Node) / shards().size();
   }
 
+  template <class Item>
+  void prefetch_if_it_pays(std::span<Item> items) const {
+    if (!prefetch_pays()) return;
+    detail::prefetch<Shard>(items, [](const Item& item) {
+      return Place<Shard>{item.key.hash, item.shard};
+    });
+  }
+
   // Calls `visit(index, value)` for each key of a range that has a value: in a section, or holding
   // the key shared.
   template <bool in_section, bool lasting, class Prepare, class Visit>
@@ -1222,17 +1230,34 @@ class ShardedMap {
       return Wanted<decltype(key.key), Shard>{std::move(key), &shard, index};
     }
     template <class Item>
-    [[nodiscard]] LOCKMAP_ALWAYS_INLINE bool attempt(const Item& item) const {
+    [[nodiscard]] LeftOver attempt(std::span<Item> items) const {
+      LeftOver left_over;
+      map.prefetch_if_it_pays(items);
       if constexpr (in_section) {
-        const auto visit_value = [&](const Node& node) { visit(item.index, node.value); };
-        return detail::look<touch>(*item.shard, item.key, visit_value) != Look::needs_hold;
+        if (!map.shards().front().policy().changes_on(touch)) {
+          look_in<ReadSection>(items, left_over);
+        } else if constexpr (Policy::enabled) {
+          look_in<Section>(items, left_over);
+        }
       } else {
-        return visit_held(item, Immediately{});
+        for (const Item& item : items) {
+          if (!visit_held(item, Immediately{})) left_over.add(items, item);
+        }
       }
+      return left_over;
     }
     template <class Item>
     void finish(const Item& item) const {
       (void)visit_held(item, NoDeadline{});
+    }
+    template <class LookSection, class Item>
+    void look_in(std::span<Item> items, LeftOver& left_over) const {
+      detail::in_sections<LookSection>(items, [&](auto& section, const Item& item) {
+        const auto visit_value = [&](const Node& node) { visit(item.index, node.value); };
+        if (detail::look_in(section, item.key, touch, touch, visit_value) == Look::needs_hold) {
+          left_over.add(items, item);
+        }
+      });
     }
     // False if the deadline was too early.
     template <class Item, class D>
@@ -1253,7 +1278,7 @@ class ShardedMap {
   template <bool in_section, class Range, class Prepare, class Visit>
   void look_at_many(Range&& range, const Prepare& prepare, const Visit& visit) const {
     detail::take_through(
-        std::forward<Range>(range), prefetch_pays(),
+        std::forward<Range>(range),
         LookAtMany<in_section, HasLastingElements<Range>, Prepare, Visit>{*this, prepare, visit});
   }
 
@@ -1266,10 +1291,15 @@ class ShardedMap {
                                                            std::forward<Pair>(pair));
     }
     template <class Item>
-    [[nodiscard]] bool attempt(Item& item) {
-      if (!left_over.contains(item.key.hash) && insert_one(item, Immediately{}, added)) return true;
-      left_over.add(item.key.hash);
-      return false;
+    [[nodiscard]] LeftOver attempt(std::span<Item> items) {
+      LeftOver of_group;
+      map.prefetch_if_it_pays(items);
+      for (Item& item : items) {
+        if (!left_over.contains(item.key.hash) && insert_one(item, Immediately{}, added)) continue;
+        left_over.add(item.key.hash);
+        of_group.add(items, item);
+      }
+      return of_group;
     }
     template <class Item>
     void finish(Item& item) {
