@@ -82,9 +82,10 @@ struct LruLinks : ListLinks {
 // Moving a key within the order takes an exclusive section, which would make readers write what all
 // of them use. So each place at the young end gets the next number, and a key whose number differs
 // from the newest by less than a quarter of the keys is among the newest quarter: it may stay where
-// it is. An older key that is touched in a shared section is marked, which writes its node once;
-// before anything is evicted, eviction moves the marked keys that it meets to the young end. (A
-// number comes again after 2^31 moves: a key that was not moved for so long may stay in its place.)
+// it is. An older key is moved if it is touched in an exclusive section. In a shared one it is
+// marked, which writes its node once; before anything is evicted, eviction moves the marked keys
+// that it meets to the young end. (A number comes again after 2^31 moves: a key that was not moved
+// for so long may stay in its place.)
 template <class Key, class Value, class Allocator>
 class LruEviction {
  public:
@@ -162,23 +163,19 @@ class LruEviction {
     if (touch == Touch::lookup) count(misses_);
   }
 
-  // A touch of one of `size` keys whose value has not expired. Shared; `alone`: exclusive.
-  void on_touch_shared(Links& node, Touch touch, std::size_t size, bool alone,
-                       std::size_t slot) noexcept {
+  // A touch of one of `size` keys, whose value has not expired. Shared; `slot`: the number of the
+  // calling thread's.
+  void on_touch_shared(Links& node, Touch touch, std::size_t size, std::size_t slot) noexcept {
     if (touch == Touch::quiet) return;
     const std::uint32_t stamp = node.stamp.load(std::memory_order_relaxed);
     if (wants_mark(stamp, size)) [[unlikely]] {
-      if (alone) {
-        promote(node);
-      } else {
-        node.stamp.store(stamp | touched_bit, std::memory_order_relaxed);
-      }
+      node.stamp.store(stamp | touched_bit, std::memory_order_relaxed);
     }
-    if (touch == Touch::lookup) count_shared(true, alone, slot);
+    if (touch == Touch::lookup) rules_->lookups.add(slot, true);
     if (ledger_.has_times()) touch_record(node);
   }
-  void on_miss_shared(Touch touch, bool alone, std::size_t slot) noexcept {
-    if (touch == Touch::lookup) count_shared(false, alone, slot);
+  void on_miss_shared(Touch touch, std::size_t slot) noexcept {
+    if (touch == Touch::lookup) rules_->lookups.add(slot, false);
   }
 
   void set_aside(Links& node) noexcept {
@@ -362,13 +359,6 @@ class LruEviction {
   }
   [[nodiscard]] static std::uint64_t read(const std::atomic<std::uint64_t>& counter) noexcept {
     return counter.load(std::memory_order_relaxed);
-  }
-  void count_shared(bool hit, bool alone, std::size_t slot) noexcept {
-    if (alone) {
-      count(hit ? hits_ : misses_);
-    } else {
-      rules_->lookups.add(slot, hit);
-    }
   }
 
   IntrusiveList order_;

@@ -117,16 +117,21 @@ class alignas(cache_line) Shard : private StructureLock {
     // An unpinned key, whose value has not expired, is touched; or there is none to touch.
     void touch([[maybe_unused]] Node& node, [[maybe_unused]] Touch touch) const noexcept {
       if constexpr (Policy::enabled) {
-        if (touch == Touch::quiet) return;
-        shard_.policy_.on_touch_shared(node, touch, shard_.table_.size(), this->is_alone(),
-                                       this->slot_number());
+        if (this->is_alone()) {
+          shard_.policy_.on_touch(node, touch, true, shard_.table_.size());
+        } else {
+          shard_.policy_.on_touch_shared(node, touch, shard_.table_.size(), this->slot_number());
+        }
       }
     }
     void touch_unpinned(Node& node, Touch how) const noexcept { touch(node, how); }
     void miss([[maybe_unused]] Touch touch) const noexcept {
       if constexpr (Policy::enabled) {
-        if (touch == Touch::quiet) return;
-        shard_.policy_.on_miss_shared(touch, this->is_alone(), this->slot_number());
+        if (this->is_alone()) {
+          shard_.policy_.on_miss(touch);
+        } else {
+          shard_.policy_.on_miss_shared(touch, this->slot_number());
+        }
       }
     }
 
